@@ -1,0 +1,105 @@
+// Command codex-proxy stands between OpenAI's Codex and OpenAI: it gives each
+// developer a token of their own, keeps the organisation's key inside, and
+// authenticates, records, counts and prices every exchange.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitMisuse = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// commands is the command line: one field a command, each in a file of its own.
+type commands struct {
+	Settings
+
+	Version versionCommand `cmd:"" help:"Print the version, the commit and the toolchain that built it."`
+}
+
+// console is what a command talks through: its streams and the settings that
+// all commands share.
+type console struct {
+	ctx      context.Context
+	settings *Settings
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+}
+
+// run is the whole program but for the process: it parses args, runs one
+// command and returns the exit code. Tests call it as main does.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var cli commands
+	exit := -1
+	parser, err := kong.New(&cli,
+		kong.Name("codex-proxy"),
+		kong.Description("A proxy between Codex and OpenAI: one token per developer, every exchange on record, counted and priced."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exit = code }),
+		kong.DefaultEnvars("CODEX_PROXY"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		fmt.Fprintf(stderr, "codex-proxy: %v\n", err)
+		return exitFailed
+	}
+	if err := useSettingsFile(parser, args); err != nil {
+		fmt.Fprintf(stderr, "codex-proxy: %v\n", err)
+		return exitMisuse
+	}
+	parsed, err := parser.Parse(args)
+	if exit >= 0 { // --help has printed all there is to say
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "codex-proxy: %v\nRun 'codex-proxy --help' to see the commands and flags.\n", err)
+		return exitMisuse
+	}
+	err = parsed.Run(&console{ctx: ctx, settings: &cli.Settings, stdin: stdin, stdout: stdout, stderr: stderr})
+	var misuse *misuseError
+	switch {
+	case errors.As(err, &misuse):
+		fmt.Fprintf(stderr, "codex-proxy: %v\n", err)
+		return exitMisuse
+	case errors.Is(err, errSilent):
+		return exitFailed
+	case err != nil:
+		fmt.Fprintf(stderr, "codex-proxy: %v\n", err)
+		return exitFailed
+	}
+	return exitDone
+}
+
+// errSilent fails a command that has already printed why.
+var errSilent = errors.New("failed")
+
+// misuseError is an error of the caller's: arguments that cannot be meant.
+type misuseError struct{ reason string }
+
+func (e *misuseError) Error() string { return e.reason }
+
+// misuse returns an error that exits with code 2.
+func misuse(format string, args ...any) error {
+	return &misuseError{reason: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Settings are what every command shares. Zero settings work: local state then
+// lives in ./data.
+type Settings struct {
+	// Config is the settings file; read where it exists, and required to exist
+	// when named explicitly.
+	Config string `help:"Settings file (TOML). A flag beats a CODEX_PROXY_… variable, which beats the file." default:"codex-proxy.toml" placeholder:"FILE"`
+	// Data is the directory that holds all local state.
+	Data string `help:"Directory that holds all local state." default:"data" placeholder:"DIR"`
+}
+
+// developersFile is the database of developers, teams and tokens.
+func (s *Settings) developersFile() string { return filepath.Join(s.Data, "developers.db") }
+
+// ledgerFile is the ledger's database, which can be rebuilt from the archive.
+func (s *Settings) ledgerFile() string { return filepath.Join(s.Data, "ledger.db") }
+
+// archiveDirectory holds the closed records.
+func (s *Settings) archiveDirectory() string { return filepath.Join(s.Data, "archive") }
+
+// spoolDirectory holds the records that are still open or on their way to the
+// archive.
+func (s *Settings) spoolDirectory() string { return filepath.Join(s.Data, "spool") }
+
+// tables are the settings file's sections that are no flags; each is read by the
+// command that needs it.
+var tables = map[string]bool{"price": true, "secrets": true}
+
+// useSettingsFile lets the settings file answer for flags that were not given.
+// A key that no flag has is an error: a misspelt setting must not pass silently.
+func useSettingsFile(parser *kong.Kong, args []string) error {
+	path, named := settingsPath(args)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the settings file: %w", err)
+	}
+	values := map[string]any{}
+	if err := toml.Unmarshal(raw, &values); err != nil {
+		return fmt.Errorf("read the settings file %s: %w", path, err)
+	}
+	known := map[string]bool{}
+	_ = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			known[flag.Name] = true
+		}
+		return next(nil)
+	})
+	for key := range values {
+		if !known[key] && !tables[key] {
+			return fmt.Errorf("the settings file %s has the unknown key %q: settings are named like the flags ('codex-proxy serve --help')", path, key)
+		}
+	}
+	resolver := kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		return values[flag.Name], nil
+	})
+	return kong.Resolvers(resolver).Apply(parser)
+}
+
+// settingsPath finds the settings file before the flags are parsed, as it
+// takes part in parsing them.
+func settingsPath(args []string) (path string, named bool) {
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--config="); ok {
+			return value, true
+		}
+		if arg == "--config" && i+1 < len(args) {
+			return args[i+1], true
+		}
+	}
+	if value := os.Getenv("CODEX_PROXY_CONFIG"); value != "" {
+		return value, true
+	}
+	return "codex-proxy.toml", false
+}
