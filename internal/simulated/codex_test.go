@@ -1,0 +1,221 @@
+package simulated_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"codex-proxy/internal/openai"
+	"codex-proxy/internal/simulated"
+)
+
+// The tests here run the real Codex CLI. They are skipped where it is not
+// installed: see codexCLI.
+
+func TestCodexPrintsAnAnswer(t *testing.T) {
+	sim := simulated.New(simulated.Options{Key: "sk-simulated", Keep: 10})
+	codex := newCodex(t, sim, overHTTP)
+	sim.Play(simulated.Answer{Text: "Hello from the simulation.", Reasoning: "Thinking it over."})
+
+	out := codex.exec(t, "say hello")
+
+	if !strings.Contains(out.stdout, "Hello from the simulation.") {
+		t.Errorf("Codex did not print the answer:\n%s", out)
+	}
+	if warnings := strings.Count(out.stderr, "warning:"); warnings != 0 {
+		t.Errorf("Codex warned:\n%s", out)
+	}
+}
+
+func TestCodexRunsAToolLoop(t *testing.T) {
+	for _, transport := range []string{overHTTP, overWebSocket} {
+		for _, model := range []string{"", "gpt-5.1-codex"} {
+			t.Run(strings.TrimSuffix(transport+"/"+model, "/"), func(t *testing.T) {
+				sim := simulated.New(simulated.Options{Key: "sk-simulated", Keep: 100})
+				codex := newCodex(t, sim, transport)
+				if err := os.WriteFile(filepath.Join(codex.work, "file"), []byte("three\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				sim.Play(
+					simulated.Run("echo one"),
+					simulated.Run("echo two"),
+					simulated.Run("cat file"),
+					simulated.Say("done"),
+				)
+				args := []string{"run the three commands"}
+				if model != "" {
+					args = append([]string{"-m", model}, args...)
+				}
+
+				out := codex.exec(t, args...)
+
+				if !strings.HasSuffix(strings.TrimSpace(out.stdout), "done") {
+					t.Errorf("Codex did not end with the last answer:\n%s", out)
+				}
+				var calls []simulated.Received
+				for _, received := range sim.Received() {
+					if received.Transport == transport && strings.Contains(received.URI, "/responses") &&
+						gjson.GetBytes(received.Body, "generate").String() != "false" && received.BodyBytes > 0 {
+						calls = append(calls, received)
+					}
+				}
+				if len(calls) != 4 {
+					t.Fatalf("%d model calls over %s, want 4:\n%s", len(calls), transport, out)
+				}
+				for i, want := range []string{"one", "two", "three"} {
+					if output := lastOutput(calls[i+1].Body); !strings.Contains(output, want) {
+						t.Errorf("the output of command %d is %q, want it to hold %q", i+1, output, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestCodexShowsWhatAPromptAsksToBreak(t *testing.T) {
+	for _, test := range []struct{ prompt, says string }{
+		{"simulate: quota", "Quota exceeded. Check your plan and billing details."},
+		{"simulate: usage-limit", "You’ve hit your usage limit."},
+		{"simulate: 400", "Bad Request"},
+		{"simulate: tools", "Nothing was changed."},
+	} {
+		t.Run(test.prompt, func(t *testing.T) {
+			sim := simulated.New(simulated.Options{})
+			out := newCodex(t, sim, overHTTP).exec(t, test.prompt)
+			if !strings.Contains(out.stdout+out.stderr, test.says) {
+				t.Errorf("Codex did not say %q:\n%s", test.says, out)
+			}
+		})
+	}
+}
+
+func TestCodexFallsBackToHTTPWhenTheUpgradeIsRefused(t *testing.T) {
+	sim := simulated.New(simulated.Options{RefuseUpgrade: 426, Keep: 10})
+	codex := newCodex(t, sim, overWebSocket)
+	sim.Play(simulated.Say("over HTTP then"))
+
+	out := codex.exec(t, "say something")
+
+	if !strings.Contains(out.stdout, "over HTTP then") {
+		t.Errorf("Codex did not print the answer:\n%s", out)
+	}
+}
+
+func TestCodexCompactsItsHistory(t *testing.T) {
+	sim := simulated.New(simulated.Options{Keep: 10})
+	codex := newCodex(t, sim, overHTTP)
+	first := simulated.Run("echo one")
+	first.Usage = &openai.Usage{Input: 900_000, Output: 10, Total: 900_010}
+	sim.Play(first, simulated.Say("compacted and done"))
+
+	out := codex.exec(t, "-c", "model_auto_compact_token_limit=20000", "work for a while")
+
+	if !strings.Contains(out.stdout, "compacted and done") {
+		t.Errorf("Codex did not go on after it had compacted:\n%s", out)
+	}
+}
+
+// The transports, as simulated.Received names them.
+const (
+	overHTTP      = simulated.HTTP
+	overWebSocket = simulated.WebSocket
+)
+
+// codex is a Codex CLI with a home of its own, configured for one simulated
+// OpenAI.
+type codex struct {
+	cli, home, work string
+}
+
+func newCodex(t *testing.T, sim *simulated.Server, transport string) *codex {
+	t.Helper()
+	c := &codex{cli: codexCLI(t), home: t.TempDir(), work: t.TempDir()}
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	t.Cleanup(sim.Close)
+	config := fmt.Sprintf(`model_provider = "simulated"
+
+[model_providers.simulated]
+name = "simulated"
+base_url = "%s/v1"
+env_key = "SIMULATED_KEY"
+wire_api = "responses"
+supports_websockets = %t
+`, server.URL, transport == overWebSocket)
+	if err := os.WriteFile(filepath.Join(c.home, "config.toml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// codexCLI finds the Codex CLI.
+func codexCLI(t *testing.T) string {
+	t.Helper()
+	candidates := []string{"../../node_modules/.bin/codex", "../../e2e/node_modules/.bin/codex"}
+	if named := os.Getenv("CODEX_CLI"); named != "" {
+		candidates = []string{named}
+	}
+	for _, candidate := range candidates {
+		if _, err := os.Stat(candidate); err == nil {
+			path, err := filepath.Abs(candidate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}
+	}
+	t.Skipf("the Codex CLI is in none of %q: run 'npm install @openai/codex' in e2e, or set CODEX_CLI to its path", candidates)
+	return ""
+}
+
+// printed is what Codex printed, and how it ended.
+type printed struct {
+	stdout, stderr string
+	err            error
+}
+
+func (p printed) String() string {
+	return fmt.Sprintf("--- stdout\n%s\n--- stderr\n%s\n--- %v", p.stdout, p.stderr, p.err)
+}
+
+// exec runs codex exec with the arguments, the prompt last, for a minute at most.
+func (c *codex) exec(t *testing.T, args ...string) printed {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	args = append([]string{"exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"}, args...)
+	command := exec.CommandContext(ctx, c.cli, args...)
+	command.Dir = c.work
+	command.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + c.home, "CODEX_HOME=" + c.home,
+		"SIMULATED_KEY=sk-simulated", "NO_PROXY=127.0.0.1",
+	}
+	var stdout, stderr strings.Builder
+	command.Stdout, command.Stderr = &stdout, &stderr
+	command.WaitDelay = 5 * time.Second
+	err := command.Run()
+	if ctx.Err() != nil {
+		t.Errorf("codex %q did not end within a minute", args)
+	}
+	return printed{stdout.String(), stderr.String(), err}
+}
+
+// lastOutput is the text of the last tool output in a call's input.
+func lastOutput(body []byte) string {
+	var text string
+	gjson.GetBytes(body, "input").ForEach(func(_, item gjson.Result) bool {
+		if strings.HasSuffix(item.Get("type").Str, "_call_output") {
+			text = item.Get("output").Raw
+		}
+		return true
+	})
+	return text
+}
