@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -103,9 +104,11 @@ func (c Call) resolve(shape shell) Call {
 
 // marshal encodes a value of this package's own making, which cannot fail.
 func marshal(v any) []byte {
-	data, err := json.Marshal(v)
-	if err != nil {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false) // OpenAI does not
+	if err := encoder.Encode(v); err != nil {
 		panic(err)
 	}
-	return data
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
 }

@@ -36,11 +36,11 @@ func TestCodexPrintsAnAnswer(t *testing.T) {
 }
 
 func TestCodexRunsAToolLoop(t *testing.T) {
-	for _, transport := range []string{overHTTP, overWebSocket} {
-		for _, model := range []string{"", "gpt-5.1-codex"} {
-			t.Run(strings.TrimSuffix(transport+"/"+model, "/"), func(t *testing.T) {
+	for _, way := range []way{overHTTP, overWebSocket, builtIn} {
+		for _, model := range []string{"gpt-6.1-sol", "gpt-5.1-codex"} {
+			t.Run(string(way)+"/"+model, func(t *testing.T) {
 				sim := simulated.New(simulated.Options{Key: "sk-simulated", Keep: 100})
-				codex := newCodex(t, sim, transport)
+				codex := newCodex(t, sim, way)
 				if err := os.WriteFile(filepath.Join(codex.work, "file"), []byte("three\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -50,25 +50,15 @@ func TestCodexRunsAToolLoop(t *testing.T) {
 					simulated.Run("cat file"),
 					simulated.Say("done"),
 				)
-				args := []string{"run the three commands"}
-				if model != "" {
-					args = append([]string{"-m", model}, args...)
-				}
 
-				out := codex.exec(t, args...)
+				out := codex.exec(t, "-m", model, "run the three commands")
 
-				if !strings.HasSuffix(strings.TrimSpace(out.stdout), "done") {
-					t.Errorf("Codex did not end with the last answer:\n%s", out)
+				if out.stdout != "done\n" {
+					t.Errorf("Codex did not print just the last answer:\n%s", out)
 				}
-				var calls []simulated.Received
-				for _, received := range sim.Received() {
-					if received.Transport == transport && strings.Contains(received.URI, "/responses") &&
-						gjson.GetBytes(received.Body, "generate").String() != "false" && received.BodyBytes > 0 {
-						calls = append(calls, received)
-					}
-				}
+				calls := modelCalls(sim, way)
 				if len(calls) != 4 {
-					t.Fatalf("%d model calls over %s, want 4:\n%s", len(calls), transport, out)
+					t.Fatalf("%d model calls came %s, want 4:\n%s", len(calls), way, out)
 				}
 				for i, want := range []string{"one", "two", "three"} {
 					if output := lastOutput(calls[i+1].Body); !strings.Contains(output, want) {
@@ -78,6 +68,23 @@ func TestCodexRunsAToolLoop(t *testing.T) {
 			})
 		}
 	}
+}
+
+// modelCalls are the calls that were to generate something, and came the way
+// that they should.
+func modelCalls(sim *simulated.Server, w way) []simulated.Received {
+	transport := simulated.WebSocket
+	if w == overHTTP {
+		transport = simulated.HTTP
+	}
+	var calls []simulated.Received
+	for _, received := range sim.Received() {
+		warmUp := gjson.GetBytes(received.Body, "generate").Raw == "false"
+		if received.Transport == transport && received.URI == "/v1/responses" && received.BodyBytes > 0 && !warmUp {
+			calls = append(calls, received)
+		}
+	}
+	return calls
 }
 
 func TestCodexShowsWhatAPromptAsksToBreak(t *testing.T) {
@@ -111,22 +118,28 @@ func TestCodexFallsBackToHTTPWhenTheUpgradeIsRefused(t *testing.T) {
 
 func TestCodexCompactsItsHistory(t *testing.T) {
 	sim := simulated.New(simulated.Options{Keep: 10})
-	codex := newCodex(t, sim, overHTTP)
-	first := simulated.Run("echo one")
-	first.Usage = &openai.Usage{Input: 900_000, Output: 10, Total: 900_010}
-	sim.Play(first, simulated.Say("compacted and done"))
+	codex := newCodex(t, sim, builtIn)
+	full := simulated.Run("echo one")
+	full.Usage = &openai.Usage{Input: 900_000, Output: 10, Total: 900_010}
+	sim.Play(full, simulated.Say("compacted and done"))
 
 	out := codex.exec(t, "-c", "model_auto_compact_token_limit=20000", "work for a while")
 
-	if !strings.Contains(out.stdout, "compacted and done") {
+	if out.stdout != "compacted and done\n" {
 		t.Errorf("Codex did not go on after it had compacted:\n%s", out)
+	}
+	if !strings.Contains(out.stderr, "context compacted") {
+		t.Errorf("Codex did not compact:\n%s", out)
 	}
 }
 
-// The transports, as simulated.Received names them.
+// way is how Codex is told to reach the simulated OpenAI.
+type way string
+
 const (
-	overHTTP      = simulated.HTTP
-	overWebSocket = simulated.WebSocket
+	overHTTP      way = "over HTTP"
+	overWebSocket way = "over a WebSocket"
+	builtIn       way = "by the built-in provider" // which uses a WebSocket
 )
 
 // codex is a Codex CLI with a home of its own, configured for one simulated
@@ -135,13 +148,16 @@ type codex struct {
 	cli, home, work string
 }
 
-func newCodex(t *testing.T, sim *simulated.Server, transport string) *codex {
+func newCodex(t *testing.T, sim *simulated.Server, w way) *codex {
 	t.Helper()
 	c := &codex{cli: codexCLI(t), home: t.TempDir(), work: t.TempDir()}
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(sim.Close)
-	config := fmt.Sprintf(`model_provider = "simulated"
+
+	config := fmt.Sprintf("openai_base_url = %q\n", server.URL+"/v1")
+	if w != builtIn {
+		config = fmt.Sprintf(`model_provider = "simulated"
 
 [model_providers.simulated]
 name = "simulated"
@@ -149,11 +165,30 @@ base_url = "%s/v1"
 env_key = "SIMULATED_KEY"
 wire_api = "responses"
 supports_websockets = %t
-`, server.URL, transport == overWebSocket)
+`, server.URL, w == overWebSocket)
+	}
 	if err := os.WriteFile(filepath.Join(c.home, "config.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if w == builtIn {
+		login := c.command(t.Context(), "login", "--with-api-key")
+		login.Stdin = strings.NewReader("sk-simulated")
+		if out, err := login.CombinedOutput(); err != nil {
+			t.Fatalf("codex login: %v\n%s", err, out)
+		}
+	}
 	return c
+}
+
+func (c *codex) command(ctx context.Context, args ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, c.cli, args...)
+	command.Dir = c.work
+	command.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + c.home, "CODEX_HOME=" + c.home,
+		"SIMULATED_KEY=sk-simulated", "NO_PROXY=127.0.0.1",
+	}
+	command.WaitDelay = 5 * time.Second
+	return command
 }
 
 // codexCLI finds the Codex CLI.
@@ -192,15 +227,9 @@ func (c *codex) exec(t *testing.T, args ...string) printed {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	args = append([]string{"exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"}, args...)
-	command := exec.CommandContext(ctx, c.cli, args...)
-	command.Dir = c.work
-	command.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + c.home, "CODEX_HOME=" + c.home,
-		"SIMULATED_KEY=sk-simulated", "NO_PROXY=127.0.0.1",
-	}
+	command := c.command(ctx, args...)
 	var stdout, stderr strings.Builder
 	command.Stdout, command.Stderr = &stdout, &stderr
-	command.WaitDelay = 5 * time.Second
 	err := command.Run()
 	if ctx.Err() != nil {
 		t.Errorf("codex %q did not end within a minute", args)

@@ -38,6 +38,9 @@ func (s *Server) play(ctx context.Context, out sink, events []event, fault *Faul
 	case BreakCut, BreakGarbage, BreakStall, BreakHalfOpen:
 		stop = min(fault.After, len(events)-1)
 	}
+	if fault.Break == BreakHalfOpen {
+		out.halfOpen()
+	}
 	pacer := newPacer(pause)
 	defer pacer.stop()
 	for i := range events[:stop] {
@@ -67,7 +70,6 @@ func (s *Server) breakOff(ctx context.Context, out sink, how Break) error {
 	case BreakStall:
 		return s.silence(ctx)
 	case BreakHalfOpen:
-		out.halfOpen()
 		return s.silence(context.WithoutCancel(ctx))
 	default:
 		out.cut()
@@ -149,29 +151,43 @@ type sse struct {
 	buffer, scratch []byte
 }
 
-func newSSE(w http.ResponseWriter, fault *Fault) *sse {
+func newSSE(w http.ResponseWriter, events []event, fault *Fault) *sse {
 	out := &sse{w: w, control: http.NewResponseController(w), left: -1}
 	if fault.Break == BreakCutBytes {
-		out.left = fault.After
+		total := 0
+		for _, e := range events {
+			total += len(appendFrame(nil, e.name, e.data))
+		}
+		out.left = fault.bytesBeforeCut(total)
 	}
 	return out
 }
 
-func (o *sse) send(e *event) error {
-	b := o.buffer[:0]
-	if e.name != "" {
-		b = append(append(append(b, "event: "...), e.name...), '\n')
+// bytesBeforeCut is how many of an answer's bytes are sent before it is cut:
+// never so many that its last event is whole.
+func (f *Fault) bytesBeforeCut(total int) int {
+	return max(0, min(f.After, total-len("\n\n")-1))
+}
+
+// appendFrame appends a server-sent event. Chat completions have no names.
+func appendFrame(b []byte, name string, data []byte) []byte {
+	if name != "" {
+		b = append(append(append(b, "event: "...), name...), '\n')
 	}
-	b = append(append(append(b, "data: "...), e.stamped(&o.scratch)...), "\n\n"...)
+	return append(append(append(b, "data: "...), data...), "\n\n"...)
+}
+
+func (o *sse) send(e *event) error {
+	b := appendFrame(o.buffer[:0], e.name, e.stamped(&o.scratch))
 	o.buffer = b
 	if o.left < 0 {
 		return o.write(b)
 	}
-	if len(b) < o.left {
+	if len(b) <= o.left {
 		o.left -= len(b)
 		return o.write(b)
 	}
-	if err := o.write(b[:min(o.left, len(b)-1)]); err != nil {
+	if err := o.write(b[:o.left]); err != nil {
 		return err
 	}
 	return errCut
@@ -198,7 +214,7 @@ func (x *turn) stream(events []event, fault *Fault) {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
 	x.begin(http.StatusOK)
-	out := newSSE(x.w, fault)
+	out := newSSE(x.w, events, fault)
 	if err := out.control.Flush(); err != nil {
 		return
 	}

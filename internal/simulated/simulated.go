@@ -72,7 +72,8 @@ func New(options Options) *Server {
 
 // Play queues answers: the next model calls (/v1/responses on either transport
 // and /v1/chat/completions) get them in order, one each; a WebSocket's warm-up
-// and a compaction of the history take none. When the queue is empty, Options.Always or improvisation follows.
+// and a compaction_trigger take none. (Codex with a custom provider compacts by
+// an ordinary call that asks for a summary; that one takes an answer.) When the queue is empty, Options.Always or improvisation follows.
 func (s *Server) Play(answers ...Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

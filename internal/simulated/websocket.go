@@ -153,7 +153,11 @@ func (w *socket) answer(c *call, answer Answer) {
 	}
 	made := w.write(c, answer)
 	if fault.Break == BreakCutBytes {
-		w.left = fault.After // and never back: the connection ends there
+		total := 0
+		for _, e := range made.events {
+			total += len(e.data)
+		}
+		w.left = fault.bytesBeforeCut(total)
 	}
 	err := w.play(w.ctx, w, made.events, fault)
 	if err != nil || fault.Break == BreakFailed {
@@ -182,7 +186,7 @@ func (w *socket) refuse(e *apiError) {
 
 func (w *socket) send(e *event) error {
 	if w.left >= 0 {
-		if len(e.data) >= w.left {
+		if len(e.data) > w.left {
 			return errCut
 		}
 		w.left -= len(e.data)
