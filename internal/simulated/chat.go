@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -56,8 +57,8 @@ func (x *turn) chat() {
 		ID:          newID("chatcmpl-"),
 		Object:      "chat.completion",
 		Created:     x.options.Now().Unix(),
-		Model:       firstOf(answer.Model, snapshot(c.model)),
-		ServiceTier: firstOf(answer.ServiceTier, answeredTier(c.serviceTier)),
+		Model:       cmp.Or(answer.Model, snapshot(c.model)),
+		ServiceTier: cmp.Or(answer.ServiceTier, answeredTier(c.serviceTier)),
 	}
 	if c.stream {
 		x.stream(chatEvents(whole, answer.Text, used, c.usage, &answer.Fault), &answer.Fault)

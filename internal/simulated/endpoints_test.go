@@ -9,7 +9,9 @@ import (
 	"image/png"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -161,4 +163,59 @@ func TestWhatWasReceivedIsKeptWithinItsBounds(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("received (-want +got):\n%s", diff)
 	}
+}
+
+func TestOverHTTP2ACutResetsTheStream(t *testing.T) {
+	sim := simulated.New(simulated.Options{Keep: 1})
+	server := httptest.NewUnstartedServer(sim)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	sim.Play(simulated.Cut("never to be heard", 3))
+
+	answer, err := server.Client().Post(server.URL+"/v1/responses", "application/json", strings.NewReader(streamed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	events, err := readEvents(answer.Body)
+
+	if len(events) != 3 || err == nil {
+		t.Errorf("%d events, then %v", len(events), err)
+	}
+	if got := sim.Received()[0].Proto; got != "HTTP/2.0" {
+		t.Errorf("the protocol is %q", got)
+	}
+}
+
+func TestARequestsTrailerIsKept(t *testing.T) {
+	sim, url := serve(t, simulated.Options{Keep: 1})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/echo", io.MultiReader(strings.NewReader("body")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Trailer = http.Header{"X-Sum": {"42"}}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if got := sim.Received()[0]; got.Trailer.Get("X-Sum") != "42" || got.ContentLength != -1 {
+		t.Errorf("trailer %v, content length %d", got.Trailer, got.ContentLength)
+	}
+}
+
+func TestARequestThatBreaksOffIsKeptAsIncomplete(t *testing.T) {
+	sim, url := serve(t, simulated.Options{Keep: 1})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "POST /v1/echo HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	await(t, sim, func(received simulated.Received) bool {
+		return received.Incomplete && string(received.Body) == "half"
+	})
 }

@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -124,21 +125,14 @@ func (f *Fault) apiError() *apiError {
 	default:
 		e.message, e.kind = http.StatusText(f.Status)+".", "invalid_request_error"
 	}
-	e.message = firstOf(f.Message, e.message)
-	e.kind = firstOf(f.Type, e.kind)
-	e.code = firstOf(f.Code, e.code)
-	if f.Type != "" && f.Code == "" {
-		e.code = ""
+	e.message = cmp.Or(f.Message, e.message)
+	e.kind = cmp.Or(f.Type, e.kind)
+	e.code = cmp.Or(f.Code, e.code)
+	if f.Type != "" {
+		e.code = f.Code // the default belongs to the default type
 	}
 	if !f.ResetsAt.IsZero() {
 		e.resets = f.ResetsAt.Unix()
 	}
 	return e
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

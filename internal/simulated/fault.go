@@ -13,7 +13,8 @@ type Fault struct {
 	Status int
 	// Header is added to a refusal (retry-after, x-codex-promo-message).
 	Header http.Header
-	// Body is a refusal's body instead of OpenAI's JSON, sent as text/plain.
+	// Body is a refusal's body instead of OpenAI's JSON, sent as text/plain. A
+	// WebSocket has no place for it.
 	Body string
 	// Type, Code and Message stand in the error of a refusal or a failed event;
 	// empty takes what OpenAI says with that status.

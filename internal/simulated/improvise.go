@@ -36,9 +36,9 @@ var marker = regexp.MustCompile(`(?i)\bsimulate:\s*([a-z0-9-]+)((?:\s+[0-9]+(?:m
 
 // improvise makes up an answer to the user's last message: what a marker asks
 // for, or else a believable text that depends on the message alone.
-func improvise(now conversation) Answer {
+func improvise(now conversation, clock time.Time) Answer {
 	if found := marker.FindStringSubmatch(now.prompt); found != nil {
-		if answer, ok := simulate(strings.ToLower(found[1]), strings.Fields(found[2]), now); ok {
+		if answer, ok := simulate(strings.ToLower(found[1]), strings.Fields(found[2]), now, clock); ok {
 			return answer
 		}
 	}
@@ -53,7 +53,7 @@ func improvise(now conversation) Answer {
 
 // simulate is the answer that a marker asks for; false when it is none that is
 // known. An error status is one of 400 to 599.
-func simulate(what string, numbers []string, now conversation) (Answer, bool) {
+func simulate(what string, numbers []string, now conversation, clock time.Time) (Answer, bool) {
 	const text = "This answer was asked to go wrong, and it does so somewhere in the middle of this sentence, before anybody could read the end of it."
 	if status, err := strconv.Atoi(what); err == nil && status >= 400 && status <= 599 {
 		answer := Status(status)
@@ -76,7 +76,7 @@ func simulate(what string, numbers []string, now conversation) (Answer, bool) {
 		n, every, size := streamNumbers(numbers)
 		return Stream(n, every, size), true
 	case "usage-limit":
-		return UsageLimit(time.Now().Add(time.Hour)), true
+		return UsageLimit(clock.Add(time.Hour)), true
 	case "quota":
 		return Fail("insufficient_quota", "You exceeded your current quota, please check your plan and billing details."), true
 	case "cut":
@@ -122,7 +122,9 @@ func streamNumbers(numbers []string) (n int, every time.Duration, size int) {
 	if len(numbers) > 2 {
 		size, _ = strconv.Atoi(numbers[2])
 	}
-	return min(n, 100_000), every, min(size, 1<<20)
+	const mostEvents, mostBytes = 100_000, 64 << 20
+	n = max(1, min(n, mostEvents))
+	return n, every, min(size, mostBytes/n)
 }
 
 // sourceOf is a source of numbers that depend on the text alone.

@@ -12,9 +12,9 @@ import (
 type sink interface {
 	// send sends one event at once. It returns errCut when the answer is to be
 	// cut there, and another error when the client is gone.
-	send(e *event) error
+	send(ctx context.Context, e *event) error
 	// garbage sends bytes that are no event.
-	garbage() error
+	garbage(ctx context.Context) error
 	// cut closes the connection without a good-bye. It may panic with
 	// http.ErrAbortHandler.
 	cut()
@@ -49,7 +49,7 @@ func (s *Server) play(ctx context.Context, out sink, events []event, fault *Faul
 				return err
 			}
 		}
-		switch err := out.send(&events[i]); {
+		switch err := out.send(ctx, &events[i]); {
 		case errors.Is(err, errCut):
 			out.cut()
 			return err
@@ -66,7 +66,7 @@ func (s *Server) play(ctx context.Context, out sink, events []event, fault *Faul
 func (s *Server) breakOff(ctx context.Context, out sink, how Break) error {
 	switch how {
 	case BreakGarbage:
-		return out.garbage()
+		return out.garbage(ctx)
 	case BreakStall:
 		return s.silence(ctx)
 	case BreakHalfOpen:
@@ -177,7 +177,7 @@ func appendFrame(b []byte, name string, data []byte) []byte {
 	return append(append(append(b, "data: "...), data...), "\n\n"...)
 }
 
-func (o *sse) send(e *event) error {
+func (o *sse) send(_ context.Context, e *event) error {
 	b := appendFrame(o.buffer[:0], e.name, e.stamped(&o.scratch))
 	o.buffer = b
 	if o.left < 0 {
@@ -193,7 +193,7 @@ func (o *sse) send(e *event) error {
 	return errCut
 }
 
-func (o *sse) garbage() error { return o.write([]byte(garbage)) }
+func (o *sse) garbage(context.Context) error { return o.write([]byte(garbage)) }
 
 func (o *sse) write(b []byte) error {
 	if _, err := o.w.Write(b); err != nil {

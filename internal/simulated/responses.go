@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 
@@ -42,7 +43,7 @@ func (x *turn) modelCall() (*call, Answer, bool) {
 		x.refuseAs(fault)
 		return nil, Answer{}, false
 	}
-	x.w.Header().Set("Openai-Model", firstOf(answer.Model, c.model))
+	x.w.Header().Set("Openai-Model", cmp.Or(answer.Model, c.model))
 	return c, answer, true
 }
 

@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 
@@ -32,13 +33,13 @@ func (s *Server) opening(c *call, answer Answer) response {
 		Object:             "response",
 		CreatedAt:          s.options.Now().Unix(),
 		Status:             "in_progress",
-		Model:              firstOf(answer.Model, snapshot(c.model)),
+		Model:              cmp.Or(answer.Model, snapshot(c.model)),
 		Output:             []item{},
 		ParallelToolCalls:  true,
 		PreviousResponseID: orNull(c.previousID),
 		PromptCacheKey:     orNull(c.cacheKey),
 		Reasoning:          map[string]string{},
-		ServiceTier:        firstOf(answer.ServiceTier, answeredTier(c.serviceTier)),
+		ServiceTier:        cmp.Or(answer.ServiceTier, answeredTier(c.serviceTier)),
 		Temperature:        1,
 		ToolChoice:         "auto",
 		Tools:              []struct{}{},

@@ -7,7 +7,22 @@
 // on demand (Fault, or "simulate: 429" in a prompt), and remembers what it was
 // sent (Server.Received), so that a test can compare both ends of a proxy.
 //
-// It shares no code with what it tests: it writes OpenAI's events by itself.
+// It writes OpenAI's wire by itself, and shares no code with what it tests but the
+// words for usage.
+//
+// # What a prompt can ask for
+//
+// Without a script, the user's last message may hold "simulate: " and one of
+//
+//	400 … 599      that status
+//	usage-limit    the 429 that Codex takes for a spent budget
+//	quota          response.failed with insufficient_quota
+//	tools          three harmless commands, then an answer
+//	reasoning      a reasoning summary before the answer
+//	slow           3 s before the first byte, 250 ms between events
+//	stream N P S   N events of S bytes with a pause P between ("stream 50 10ms 300")
+//	cut, cut-bytes, garbage, stall, half-open, failed, incomplete, no-usage
+//	               the Break of that name
 package simulated
 
 import (
@@ -136,7 +151,7 @@ func (s *Server) next(c *call) Answer {
 	case s.options.Always != nil:
 		return *s.options.Always
 	default:
-		return improvise(now)
+		return improvise(now, s.options.Now())
 	}
 }
 

@@ -52,8 +52,8 @@ type socket struct {
 	last   conversation
 
 	freezer *freezer
-	ctx     context.Context // of the connection; set by serve
-	left    int             // bytes before a cut; negative is no cut
+	left    int  // bytes before a cut; negative is no cut
+	over    bool // it is to be closed without a good-bye
 	scratch []byte
 }
 
@@ -62,7 +62,6 @@ type socket struct {
 func (w *socket) serve(ctx context.Context) {
 	ctx, gone := context.WithCancel(ctx)
 	defer gone()
-	w.ctx = ctx
 	frames := make(chan []byte, maxQueued)
 	reading := make(chan struct{})
 	go func() {
@@ -83,7 +82,7 @@ func (w *socket) serve(ctx context.Context) {
 	for w.alive(ctx) {
 		select {
 		case frame := <-frames:
-			w.frame(frame)
+			w.frame(ctx, frame)
 		case <-ctx.Done():
 		case <-w.closing:
 			w.conn.Close(websocket.StatusGoingAway, "the simulated OpenAI was closed")
@@ -98,57 +97,57 @@ func (w *socket) alive(ctx context.Context) bool {
 	case <-w.closing:
 		return false
 	default:
-		return ctx.Err() == nil
+		return ctx.Err() == nil && !w.over
 	}
 }
 
 // frame answers one frame.
-func (w *socket) frame(frame []byte) {
+func (w *socket) frame(ctx context.Context, frame []byte) {
 	entry := w.log.receiveFrame(w.upgrade, frame, w.options.Now())
-	defer func() { entry.finish(w.ctx) }()
+	defer entry.finish(ctx)
 	if kind := gjson.GetBytes(frame, "type").Str; kind != "response.create" {
-		w.refuse(invalidRequest("Unsupported event type: '"+kind+"'. Only 'response.create' is supported.", "invalid_event", "type"))
+		w.refuse(ctx, invalidRequest("Unsupported event type: '"+kind+"'. Only 'response.create' is supported.", "invalid_event", "type"))
 		return
 	}
 	c, bad := readCall(frame)
 	if bad != nil {
-		w.refuse(bad)
+		w.refuse(ctx, bad)
 		return
 	}
 	if c.previousID != "" {
 		if c.previousID != w.lastID {
-			w.refuse(unknownPrevious(c.previousID))
+			w.refuse(ctx, unknownPrevious(c.previousID))
 			return
 		}
 		c.before = w.last
 	}
 	if c.warmUp {
-		w.warmUp(c)
+		w.warmUp(ctx, c)
 		return
 	}
-	w.answer(c, w.next(c))
+	w.answer(ctx, c, w.next(c))
 }
 
 // warmUp answers a call that wants its input remembered and nothing generated.
-func (w *socket) warmUp(c *call) {
+func (w *socket) warmUp(ctx context.Context, c *call) {
 	frame := w.opening(c, Answer{})
 	done := frame
 	done.Status, done.Usage = "completed", &usage{}
 	b := &builder{}
 	b.add(wireEvent{Type: "response.created", Response: &frame})
 	b.add(wireEvent{Type: "response.completed", Response: &done})
-	if w.play(w.ctx, w, b.events, &Fault{}) == nil {
+	if w.play(ctx, w, b.events, &Fault{}) == nil {
 		w.lastID, w.last = frame.ID, c.conversation()
 	}
 }
 
-func (w *socket) answer(c *call, answer Answer) {
+func (w *socket) answer(ctx context.Context, c *call, answer Answer) {
 	fault := &answer.Fault
-	if err := w.sleep(w.ctx, fault.FirstByte); err != nil {
+	if err := w.sleep(ctx, fault.FirstByte); err != nil {
 		return
 	}
 	if fault.Status != 0 {
-		w.refuse(fault.apiError())
+		w.refuse(ctx, fault.apiError())
 		return
 	}
 	made := w.write(c, answer)
@@ -159,7 +158,7 @@ func (w *socket) answer(c *call, answer Answer) {
 		}
 		w.left = fault.bytesBeforeCut(total)
 	}
-	err := w.play(w.ctx, w, made.events, fault)
+	err := w.play(ctx, w, made.events, fault)
 	if err != nil || fault.Break == BreakFailed {
 		w.lastID = ""
 		return
@@ -169,7 +168,7 @@ func (w *socket) answer(c *call, answer Answer) {
 }
 
 // refuse sends an error frame. A refused call also forgets what it continued.
-func (w *socket) refuse(e *apiError) {
+func (w *socket) refuse(ctx context.Context, e *apiError) {
 	w.lastID = ""
 	headers := make(map[string]string, len(e.header))
 	for name := range e.header {
@@ -181,24 +180,26 @@ func (w *socket) refuse(e *apiError) {
 		Error   any               `json:"error"`
 		Headers map[string]string `json:"headers,omitempty"`
 	}{"error", e.status, e.object(), headers})
-	_ = w.send(&event{data: data}) // an error means that nobody listens any more
+	_ = w.send(ctx, &event{data: data}) // an error means that nobody listens any more
 }
 
-func (w *socket) send(e *event) error {
+func (w *socket) send(ctx context.Context, e *event) error {
 	if w.left >= 0 {
 		if len(e.data) > w.left {
 			return errCut
 		}
 		w.left -= len(e.data)
 	}
-	return w.conn.Write(w.ctx, websocket.MessageText, e.stamped(&w.scratch))
+	return w.conn.Write(ctx, websocket.MessageText, e.stamped(&w.scratch))
 }
 
-func (w *socket) garbage() error {
-	return w.conn.Write(w.ctx, websocket.MessageBinary, []byte(garbage))
+func (w *socket) garbage(ctx context.Context) error {
+	return w.conn.Write(ctx, websocket.MessageBinary, []byte(garbage))
 }
 
-func (w *socket) cut() { w.conn.CloseNow() }
+// cut leaves the closing to serve, so that the frame's answer is over before, and
+// nobody takes it for the client's going away.
+func (w *socket) cut() { w.over = true }
 
 func (w *socket) halfOpen() { close(w.freezer.frozen) }
 

@@ -182,7 +182,7 @@ func TestAWebSocketBreaksAsItsFaultSays(t *testing.T) {
 		"garbage is no JSON": {simulated.Fault{Break: simulated.BreakGarbage, After: 2}, 3, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sim, url := serve(t, simulated.Options{})
+			sim, url := serve(t, simulated.Options{Keep: 5})
 			sim.Play(faulty(test.fault))
 			conn := dial(t, url)
 			send(t, conn, `{"type":"response.create","model":"m","input":"hi"}`)
@@ -193,6 +193,9 @@ func TestAWebSocketBreaksAsItsFaultSays(t *testing.T) {
 			if len(events) != test.events || events[len(events)-1].name != test.last {
 				t.Errorf("events %q, want %d up to %q", names(events), test.events, test.last)
 			}
+			await(t, sim, func(received simulated.Received) bool {
+				return received.Transport == simulated.WebSocket && received.Finished && !received.ClientGone
+			})
 		})
 	}
 }
