@@ -53,7 +53,7 @@ func (y *synthetic) script(s *Server, c *call, answer Answer) script {
 	defer y.mu.Unlock()
 	made, ok := y.scripts[key]
 	if !ok {
-		made = y.encode(frame, *answer.Usage, &answer.Fault)
+		made = y.encode(frame, s.usage(c, c.size, answer, nil), &answer.Fault)
 		y.scripts[key] = made
 	}
 	return made
