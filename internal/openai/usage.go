@@ -20,3 +20,55 @@ func (u Usage) Add(v Usage) Usage {
 		Total:     u.Total + v.Total,
 	}
 }
+
+// tokensLimit is beyond any count of tokens that one answer could have used.
+const tokensLimit = 1 << 40
+
+// usageShape holds the members of usage as the Responses API names them and, in
+// the same order, as chat completions and embeddings do.
+var usageShape = newShape([]string{
+	"input_tokens",
+	"input_tokens_details.cached_tokens",
+	"output_tokens",
+	"output_tokens_details.reasoning_tokens",
+	"total_tokens",
+	"prompt_tokens",
+	"prompt_tokens_details.cached_tokens",
+	"completion_tokens",
+	"completion_tokens_details.reasoning_tokens",
+})
+
+// readUsage reads a usage object. ok is false when it does not say how many
+// tokens were used, or says what can't be: unknown is not zero.
+func readUsage(raw []byte) (u Usage, ok bool) {
+	f := fieldsOf(usageShape)
+	f.Write(raw)
+	const responses, chat, total = 0, 5, 4
+	api := responses
+	if f.raw(responses) == nil {
+		api = chat
+	}
+	ok = f.Done()
+	count := func(slot int, required bool) int64 {
+		n, is := f.integer(slot)
+		absent := f.raw(slot) == nil || string(f.raw(slot)) == "null"
+		if absent && required || !absent && (!is || n < 0 || n > tokensLimit) {
+			ok = false
+		}
+		return n
+	}
+	u = Usage{
+		Input:     count(api, true),
+		Cached:    count(api+1, false),
+		Output:    count(api+2, api == responses), // embeddings have none
+		Reasoning: count(api+3, false),
+		Total:     count(total, false),
+	}
+	if u.Total == 0 {
+		u.Total = u.Input + u.Output
+	}
+	if !ok || u.Cached > u.Input || u.Reasoning > u.Output {
+		return Usage{}, false
+	}
+	return u, true
+}

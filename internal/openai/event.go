@@ -1,0 +1,132 @@
+package openai
+
+import "bytes"
+
+// The events that end an answer. Others may follow an error.
+const (
+	eventCompleted  = "response.completed"
+	eventIncomplete = "response.incomplete"
+	eventFailed     = "response.failed"
+	eventCancelled  = "response.cancelled"
+	eventError      = "error"
+	chatDone        = "[DONE]"
+)
+
+// interest is what there is to learn from an event.
+type interest uint8
+
+const (
+	undecided interest = iota // its type is not known yet, or it has none
+	nothing
+	identity
+	delta
+	ending
+)
+
+// interestIn judges an event by its type. Types that are not known are passed
+// over, so that new ones do no harm.
+func interestIn(eventType []byte) interest {
+	switch string(eventType) {
+	case eventCompleted, eventIncomplete, eventFailed, eventCancelled, eventError:
+		return ending
+	case "response.created":
+		return identity
+	}
+	if bytes.HasSuffix(eventType, []byte(".delta")) && !bytes.HasSuffix(eventType, []byte("audio.delta")) {
+		return delta
+	}
+	return nothing
+}
+
+// eventReader reads events, each one JSON object that comes in pieces, into an
+// Answer. An event is read only until it is known to be of no interest; none is
+// held, as the last one of an answer carries the whole output once more.
+type eventReader struct {
+	fields   Fields
+	interest interest
+	skip     bool // there is nothing more to learn from this event
+	terminal bool
+	answer   Answer
+}
+
+func newEventReader() eventReader { return eventReader{fields: fieldsOf(answerShape)} }
+
+// write reads the next piece of the event at hand.
+func (r *eventReader) write(p []byte) {
+	for len(p) > 0 && !r.skip {
+		n, slot := r.fields.step(p)
+		p = p[n:]
+		switch {
+		case slot == slotType:
+			if eventType := unquote(r.fields.raw(slotType)); len(eventType) > 0 {
+				r.interest = interestIn(eventType)
+				r.skip = r.interest == nothing
+			}
+		case slot == slotDelta && r.interest == delta:
+			r.skip = true
+		case r.fields.err != nil:
+			r.interest, r.skip = nothing, true
+		}
+	}
+}
+
+// end ends the event at hand. Name is what the transport calls it, which counts
+// only when the event itself has no type.
+func (r *eventReader) end(name []byte) {
+	f := &r.fields
+	whole := r.skip || f.Done()
+	eventType := unquote(f.raw(slotType))
+	if len(eventType) == 0 {
+		if i := interestIn(name); i != nothing {
+			r.interest, eventType = i, name
+		}
+	}
+	a := &r.answer
+	switch {
+	case !whole:
+	case r.interest == delta:
+		a.OutputBytes += f.textBytes()
+	case r.interest == identity:
+		a.identify(f, inResponse)
+	case r.interest == ending:
+		r.conclude(string(eventType))
+	case r.interest == undecided:
+		r.chunk()
+	}
+	f.reset()
+	r.interest, r.skip = undecided, false
+}
+
+// conclude takes an event that ends the answer. After an error event there may
+// come one that says more, and takes its place.
+func (r *eventReader) conclude(eventType string) {
+	a := &r.answer
+	if eventType == eventError {
+		if r.terminal {
+			return
+		}
+		a.readErrorEvent(&r.fields)
+	} else {
+		a.conclude(&r.fields, inResponse)
+	}
+	a.Event, r.terminal = eventType, true
+}
+
+// chunk takes an event without a type: a part of a chat completion, whose last
+// one has the usage, or an error instead of one.
+func (r *eventReader) chunk() {
+	a := &r.answer
+	a.OutputBytes += r.fields.textBytes()
+	a.conclude(&r.fields, topLevel)
+	if !r.terminal && a.Failed() {
+		a.readErrorEvent(&r.fields)
+		a.Event, r.terminal = eventError, true
+	}
+}
+
+// done takes the mark that ends a chat completion.
+func (r *eventReader) done() {
+	if !r.terminal {
+		r.answer.Event, r.terminal = chatDone, true
+	}
+}
