@@ -31,15 +31,19 @@ func ErrorBody(errorType, code, message string) []byte {
 // UsageLimitBody returns the body of a 429 after which Codex does not try again
 // but says when the limit ends, to the second. It shows no message of the body:
 // whom to ask goes into the header x-codex-promo-message. Message is for other
-// clients and for the record.
+// clients and for the record. A zero resetsAt is left out.
 func UsageLimitBody(message string, resetsAt time.Time) []byte {
+	var until int64
+	if !resetsAt.IsZero() {
+		until = resetsAt.Unix()
+	}
 	return object(struct {
 		Error any `json:"error"`
 	}{struct {
 		Message  string `json:"message"`
 		Type     string `json:"type"`
-		ResetsAt int64  `json:"resets_at"`
-	}{message, TypeUsageLimit, resetsAt.Unix()}})
+		ResetsAt int64  `json:"resets_at,omitzero"`
+	}{message, TypeUsageLimit, until}})
 }
 
 // ErrorFrame returns the WebSocket frame that Codex takes for an HTTP answer of

@@ -6,12 +6,9 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"codex-proxy/internal/openai"
 )
-
-var resets = time.Unix(1795500000, 0).UTC()
 
 func TestInputIsEstimatedFromItsText(t *testing.T) {
 	image := "data:image/png;base64," + strings.Repeat("iVBORw0K", 50_000)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -86,7 +88,7 @@ func longStream(n int) []byte {
 }
 
 func TestALastEventOfMegabytesIsNotHeld(t *testing.T) {
-	text := longStream(500_000)
+	text := longStream(100_000)
 	allocated := testing.AllocsPerRun(1, func() {
 		w := openai.WatchEvents()
 		for rest := text; len(rest) > 0; {
@@ -94,13 +96,32 @@ func TestALastEventOfMegabytesIsNotHeld(t *testing.T) {
 			w.Write(rest[:n])
 			rest = rest[n:]
 		}
-		if a := w.Answer(); !w.Terminal() || a.Usage.Total != 1900 || a.OutputBytes != 3_000_000 {
+		if a := w.Answer(); !w.Terminal() || a.Usage.Total != 1900 || a.OutputBytes != 600_000 {
 			t.Fatalf("terminal %v, answer %+v", w.Terminal(), a)
 		}
 	})
 	if allocated > 100 {
 		t.Errorf("%v allocations for a stream of %d bytes", allocated, len(text))
 	}
+}
+
+func TestAnIdleWatcherIsSmall(t *testing.T) {
+	text := longStream(5)
+	text = text[:bytes.Index(text, []byte("event: response.completed"))]
+	watchers := make([]openai.Watcher, 1000)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range watchers {
+		watchers[i] = openai.WatchEvents()
+		watchers[i].Write(text)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if each := (after.HeapAlloc - before.HeapAlloc) / uint64(len(watchers)); each > 1500 {
+		t.Errorf("each takes %d bytes", each)
+	}
+	runtime.KeepAlive(watchers)
 }
 
 func TestErrorsAreShapedAsOpenAIShapesThem(t *testing.T) {
@@ -116,9 +137,12 @@ func TestErrorsAreShapedAsOpenAIShapesThem(t *testing.T) {
 		t.Errorf("read back: %+v", a)
 	}
 
-	limit := openai.UsageLimitBody("Spent.", resets)
+	limit := openai.UsageLimitBody("Spent.", time.Unix(1795500000, 0))
 	if want := `{"error":{"message":"Spent.","type":"usage_limit_reached","resets_at":1795500000}}`; string(limit) != want {
 		t.Errorf("UsageLimitBody: %s, want %s", limit, want)
+	}
+	if limit := openai.UsageLimitBody("Too fast.", time.Time{}); string(limit) != `{"error":{"message":"Too fast.","type":"usage_limit_reached"}}` {
+		t.Errorf("UsageLimitBody without an end: %s", limit)
 	}
 	frame := openai.ErrorFrame(429, map[string]string{"x-request-id": "req_1"}, limit)
 	if want := `{"type":"error","status":429,"error":{"message":"Spent.","type":"usage_limit_reached","resets_at":1795500000},"headers":{"x-request-id":"req_1"}}`; string(frame) != want {

@@ -64,7 +64,7 @@ const (
 
 // NewFields returns a Fields that picks the members at the given paths: "model",
 // or "response.usage" for a member of a member. A path must not lead into
-// another ("error" and "error.code"), and a name has at most 32 bytes of ASCII;
+// another ("error" and "error.code"), and a name has at most 40 bytes of ASCII;
 // anything else is a mistake in the program, and panics.
 func NewFields(paths ...string) *Fields {
 	f := fieldsOf(newShape(paths))

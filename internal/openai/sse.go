@@ -153,25 +153,3 @@ func lineEnd(p []byte) int {
 	}
 	return -1
 }
-
-// short is a piece of text that matters only if it is short: one that is longer
-// reads as empty.
-type short struct {
-	text   [48]byte
-	length uint8
-}
-
-func (s *short) add(p []byte) {
-	if int(s.length)+len(p) > len(s.text) {
-		s.length = uint8(len(s.text)) + 1
-		return
-	}
-	s.length += uint8(copy(s.text[s.length:], p))
-}
-
-func (s *short) bytes() []byte {
-	if int(s.length) > len(s.text) {
-		return nil
-	}
-	return s.text[:s.length]
-}
