@@ -1,0 +1,94 @@
+package developer
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"time"
+)
+
+// DefaultGrace is how long a token stays valid after it was rotated.
+const DefaultGrace = 24 * time.Hour
+
+// TokenInfo is what may be known about a token by anyone who may list tokens.
+type TokenInfo struct {
+	// ID is the token's public part.
+	ID        string
+	Developer string
+	// Label is for people to read ("laptop"); it may be empty.
+	Label   string
+	Created time.Time
+	// Expires is the moment from which the token is refused; zero means never.
+	Expires time.Time
+	// Revoked is zero unless the token was revoked.
+	Revoked time.Time
+	// LastUsed is exact to about a minute; zero means never.
+	LastUsed time.Time
+	// Imported marks a token that was brought along from elsewhere.
+	Imported bool
+	// ReplacedBy is the id of the token that a rotation put in this one's place.
+	ReplacedBy string
+}
+
+// State is "active", "expired", "revoked", or "rotated" for a token that was
+// replaced and is still in its grace.
+func (t TokenInfo) State(now time.Time) string {
+	switch {
+	case !t.Revoked.IsZero():
+		return "revoked"
+	case t.expired(now):
+		return "expired"
+	case t.ReplacedBy != "":
+		return "rotated"
+	}
+	return "active"
+}
+
+func (t TokenInfo) expired(now time.Time) bool {
+	return !t.Expires.IsZero() && !now.Before(t.Expires)
+}
+
+// Credential is a token as it is stored: the hash alone.
+type Credential struct {
+	TokenInfo
+	Hash [sha256.Size]byte
+}
+
+// Issue makes a token for a developer. expires may be zero, for never.
+func Issue(random io.Reader, developer, label string, now, expires time.Time) (Token, Credential, error) {
+	token, err := NewToken(random)
+	if err != nil {
+		return "", Credential{}, err
+	}
+	id, err := ParseToken(token.Reveal())
+	if err != nil {
+		return "", Credential{}, err
+	}
+	credential, err := newCredential(token, TokenInfo{ID: id, Developer: developer, Label: label, Created: now, Expires: expires})
+	return token, credential, err
+}
+
+// Import takes over a token that a developer already has. It gets a public id
+// of its own, unless another codex-proxy made it.
+func Import(random io.Reader, token Token, developer, label string, now, expires time.Time) (Credential, error) {
+	if err := CheckToken(token.Reveal()); err != nil {
+		return Credential{}, err
+	}
+	id, err := ParseToken(token.Reveal())
+	if err != nil {
+		if id, err = randomText(random, idLength); err != nil {
+			return Credential{}, err
+		}
+	}
+	return newCredential(token, TokenInfo{ID: id, Developer: developer, Label: label, Created: now, Expires: expires, Imported: true})
+}
+
+func newCredential(token Token, info TokenInfo) (Credential, error) {
+	if err := checkText("label", info.Label, 128); err != nil {
+		return Credential{}, err
+	}
+	if info.expired(info.Created) {
+		return Credential{}, errors.New("the token would expire before it is first used: name a later time")
+	}
+	return Credential{TokenInfo: info, Hash: token.Hash()}, nil
+}

@@ -1,0 +1,139 @@
+package developer
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+// Prefix begins every token that the proxy makes, so that a person and a secret
+// scanner recognise one.
+const Prefix = "codexproxy_"
+
+const (
+	alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+	idLength     = 8
+	secretLength = 27 // log2(62^27) = 160.8 bits
+	sumLength    = 6  // 62^6 > 2^32
+	tokenLength  = len(Prefix) + idLength + 1 + secretLength + sumLength
+
+	// Bounds of an imported token, in bytes.
+	minImported = 8
+	maxToken    = 4096
+)
+
+// Token is a developer's token in the clear: codexproxy_<id>_<secret><crc>, or
+// any string that was imported. It masks itself wherever it is printed, logged
+// or marshalled; only Reveal gives the text.
+type Token string
+
+// NewToken makes a token from random bytes: a public id, a secret of 160 bits,
+// and the CRC-32 (IEEE) of everything before it, in base62.
+func NewToken(random io.Reader) (Token, error) {
+	id, err := randomText(random, idLength)
+	if err != nil {
+		return "", err
+	}
+	secret, err := randomText(random, secretLength)
+	if err != nil {
+		return "", err
+	}
+	body := Prefix + id + "_" + secret
+	return Token(body + checksum(body)), nil
+}
+
+// ParseToken checks a token that the proxy made for typos and returns its
+// public id. It says nothing about whether the token is valid.
+func ParseToken(text string) (id string, err error) {
+	rest, ok := strings.CutPrefix(text, Prefix)
+	if !ok {
+		return "", fmt.Errorf("a token begins with %s", Prefix)
+	}
+	if len(text) != tokenLength || rest[idLength] != '_' {
+		return "", fmt.Errorf("a token has %d characters and this one is cut short, too long or misshapen: copy it again, whole", tokenLength)
+	}
+	body, sum := text[:tokenLength-sumLength], text[tokenLength-sumLength:]
+	if checksum(body) != sum {
+		return "", errors.New("the token's check sum does not fit, so a character is wrong: copy it again, whole")
+	}
+	return rest[:idLength], nil
+}
+
+// CheckToken tells whether text can be a token at all, without any look-up:
+// ParseToken for those that the proxy made, and 8 to 4096 printable ASCII
+// characters without a space for imported ones. The error never quotes the
+// token.
+func CheckToken(text string) error {
+	if strings.HasPrefix(text, Prefix) {
+		_, err := ParseToken(text)
+		return err
+	}
+	if len(text) < minImported || len(text) > maxToken {
+		return fmt.Errorf("a token has %d to %d characters", minImported, maxToken)
+	}
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return errors.New("a token holds no spaces, line breaks or characters outside ASCII")
+		}
+	}
+	return nil
+}
+
+// Hash is what is kept of a token. The tokens that the proxy makes are random,
+// so a plain SHA-256 cannot be guessed backwards.
+func (t Token) Hash() [sha256.Size]byte { return sha256.Sum256([]byte(t)) }
+
+// Reveal returns the token in the clear, to be shown once to its developer.
+func (t Token) Reveal() string { return string(t) }
+
+// String returns the token's public part.
+func (t Token) String() string {
+	if id, err := ParseToken(string(t)); err == nil {
+		return Prefix + id + "_…"
+	}
+	return "[token]"
+}
+
+// Format masks the token under every verb of package fmt.
+func (t Token) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, t.String()) }
+
+// LogValue masks the token in logs.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// MarshalText masks the token in JSON and the like.
+func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// randomText returns n characters of the alphabet, each equally likely.
+func randomText(random io.Reader, n int) (string, error) {
+	const fair = 256 - 256%len(alphabet) // bytes from here on would favour some
+	text := make([]byte, 0, n)
+	var buffer [32]byte
+	for {
+		if _, err := io.ReadFull(random, buffer[:]); err != nil {
+			return "", fmt.Errorf("read random bytes: %w", err)
+		}
+		for _, b := range buffer {
+			if int(b) >= fair {
+				continue
+			}
+			if text = append(text, alphabet[int(b)%len(alphabet)]); len(text) == n {
+				return string(text), nil
+			}
+		}
+	}
+}
+
+func checksum(body string) string {
+	var text [sumLength]byte
+	sum := crc32.ChecksumIEEE([]byte(body))
+	for i := sumLength - 1; i >= 0; i-- {
+		text[i] = alphabet[sum%uint32(len(alphabet))]
+		sum /= uint32(len(alphabet))
+	}
+	return string(text[:])
+}
