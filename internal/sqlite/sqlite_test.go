@@ -261,3 +261,26 @@ func TestALockedFileIsAnErrorAndNotAHang(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileHeldExclusivelyIsAnErrorThatSaysSo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	db, err := Open(t.Context(), path, oneTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A repair holds the file like this: readers are shut out, too.
+	repair, err := sql.Open("sqlite", source(path, "&_pragma=locking_mode(EXCLUSIVE)"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer repair.Close()
+	if _, err := repair.ExecContext(t.Context(), "INSERT INTO things VALUES ('held')"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path, oneTable); err == nil || !strings.Contains(err.Error(), "another process holds the database's lock") {
+		t.Errorf("Open: %v", err)
+	}
+}
