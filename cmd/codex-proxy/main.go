@@ -33,6 +33,10 @@ func main() {
 type commands struct {
 	Settings
 
+	Developer developerCommand `cmd:"" help:"Add, list, change, disable and remove developers."`
+	Token     tokenCommand     `cmd:"" help:"Issue, list, revoke, rotate and import developers' tokens."`
+	Team      teamCommand      `cmd:"" help:"Set, list and remove teams: which models, what budgets, what limits."`
+
 	Version versionCommand `cmd:"" help:"Print the version, the commit and the toolchain that built it."`
 }
 
