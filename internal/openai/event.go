@@ -2,12 +2,13 @@ package openai
 
 import "bytes"
 
-// The events that end an answer. Others may follow an error.
+// The events that end an answer.
 const (
 	eventCompleted  = "response.completed"
 	eventIncomplete = "response.incomplete"
 	eventFailed     = "response.failed"
 	eventCancelled  = "response.cancelled"
+	eventDone       = "response.done" // some servers' word for completed
 	eventError      = "error"
 	chatDone        = "[DONE]"
 )
@@ -27,7 +28,7 @@ const (
 // over, so that new ones do no harm.
 func interestIn(eventType []byte) interest {
 	switch string(eventType) {
-	case eventCompleted, eventIncomplete, eventFailed, eventCancelled, eventError:
+	case eventCompleted, eventIncomplete, eventFailed, eventCancelled, eventDone, eventError:
 		return ending
 	case "response.created":
 		return identity
@@ -58,8 +59,8 @@ func (r *eventReader) write(p []byte) {
 		p = p[n:]
 		switch {
 		case slot == slotType:
-			if eventType := unquote(r.fields.raw(slotType)); len(eventType) > 0 {
-				r.interest = interestIn(eventType)
+			if raw := r.fields.raw(slotType); string(raw) != "null" {
+				r.interest = interestIn(unquote(raw))
 				r.skip = r.interest == nothing
 			}
 		case slot == slotDelta && r.interest == delta:
@@ -76,7 +77,7 @@ func (r *eventReader) end(name []byte) {
 	f := &r.fields
 	whole := r.skip || f.Done()
 	eventType := unquote(f.raw(slotType))
-	if len(eventType) == 0 {
+	if r.interest == undecided {
 		if i := interestIn(name); i != nothing {
 			r.interest, eventType = i, name
 		}
@@ -97,16 +98,16 @@ func (r *eventReader) end(name []byte) {
 	r.interest, r.skip = undecided, false
 }
 
-// conclude takes an event that ends the answer. After an error event there may
-// come one that says more, and takes its place.
+// conclude takes an event that ends the answer. The first one does; only after
+// an error event another may come, which says more and takes its place.
 func (r *eventReader) conclude(eventType string) {
 	a := &r.answer
-	if eventType == eventError {
-		if r.terminal {
-			return
-		}
+	switch {
+	case r.terminal && (a.Event != eventError || eventType == eventError):
+		return
+	case eventType == eventError:
 		a.readErrorEvent(&r.fields)
-	} else {
+	default:
 		a.conclude(&r.fields, inResponse)
 	}
 	a.Event, r.terminal = eventType, true

@@ -42,7 +42,7 @@ func TestAnEscapedNameIsTheSameName(t *testing.T) {
 			t.Errorf("%s: model = %q, repeated %v", name, got, f.Repeated("model"))
 		}
 	}
-	for _, name := range []string{`Model`, `model `, `mode`, `model\u0000`, `\\u006dodel`, `mod\u0165l`, `model\n`} {
+	for _, name := range []string{`Model`, `model `, `mode`, `model\u0000`, `\\u006dodel`, `mod\u0165l`, `model\n`, `\u00zzmodel`, `\u006gmodel`, ``} {
 		f := openai.NewFields("model")
 		fmt.Fprintf(f, `{"model":"small","%s":"large"}`, name)
 		if got := f.String("model"); got != "small" || f.Repeated("model") {
@@ -128,6 +128,35 @@ func TestWhatIsNoObjectIsReported(t *testing.T) {
 			t.Errorf("%s: %v", text, f.Err())
 		}
 	}
+}
+
+func TestPathsThatCannotBePickedPanic(t *testing.T) {
+	for _, paths := range [][]string{
+		{"a.b.c"},
+		{""},
+		{"a."},
+		{".a"},
+		{"a", "a"},
+		{"a", "a.b"},
+		{"a.b", "a"},
+		{"a.b", "a.b"},
+		{strings.Repeat("a", 41)},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%q was taken", paths)
+				}
+			}()
+			openai.NewFields(paths...)
+		}()
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a path that was not asked for was answered")
+		}
+	}()
+	openai.NewFields("model").Raw("modle")
 }
 
 func TestARequestIsRead(t *testing.T) {

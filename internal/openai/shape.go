@@ -1,6 +1,10 @@
 package openai
 
-import "strings"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // shape is what a Fields looks for. It never changes, so that one serves many.
 type shape struct {
@@ -23,44 +27,44 @@ func newShape(paths []string) *shape { return newMeasuringShape(paths, nil) }
 // newMeasuringShape returns a shape that picks some members and of others only
 // counts the bytes of the strings within, member names not included.
 func newMeasuringShape(pick, measure []string) *shape {
-	s := &shape{paths: pick}
 	all := append(append([]string(nil), pick...), measure...)
-	s.slots = len(all)
-	for range all {
-		s.parents = append(s.parents, -1)
-	}
+	s := &shape{paths: pick, slots: len(all)}
 	for slot, path := range all {
 		leaf := member{slot: slot, picked: slot < len(pick), measured: slot >= len(pick)}
 		outer, inner, deep := strings.Cut(path, ".")
-		leaf.name = inner
-		if !deep {
-			leaf.name = outer
-			s.members = append(s.members, leaf)
-		} else {
+		parent := -1
+		if deep {
 			around := s.around(outer)
-			s.parents[slot] = around.slot
-			around.members = append(around.members, leaf)
+			parent = around.slot
+			leaf.name = inner
+			around.members = add(around.members, leaf)
+		} else {
+			leaf.name = outer
+			s.members = add(s.members, leaf)
 		}
-		if len(outer) > maxShort || len(leaf.name) > maxShort || leaf.name == "" || strings.Contains(inner, ".") {
-			panic("openai: no path that Fields can pick: " + path)
-		}
+		s.parents = append(s.parents, parent)
 	}
 	return s
 }
 
 // around returns the member with the given name that others are picked from.
 func (s *shape) around(name string) *member {
-	for i := range s.members {
-		if s.members[i].name == name {
-			if s.members[i].members == nil {
-				panic("openai: " + name + " can't be picked whole and in parts")
-			}
-			return &s.members[i]
-		}
+	i := slices.IndexFunc(s.members, func(m member) bool { return m.name == name && m.members != nil })
+	if i < 0 {
+		s.members = add(s.members, member{name: name, slot: s.slots, members: []member{}})
+		s.slots++
+		i = len(s.members) - 1
 	}
-	s.members = append(s.members, member{name: name, slot: s.slots})
-	s.slots++
-	return &s.members[len(s.members)-1]
+	return &s.members[i]
+}
+
+// add appends m, which can be told from the others by its name.
+func add(members []member, m member) []member {
+	taken := slices.ContainsFunc(members, func(other member) bool { return other.name == m.name })
+	if taken || m.name == "" || len(m.name) > maxShort || strings.Contains(m.name, ".") {
+		panic("openai: no path that Fields can pick, at " + strconv.Quote(m.name))
+	}
+	return append(members, m)
 }
 
 func (s *shape) slot(path string) int {
