@@ -55,6 +55,7 @@ func NewDecoder(coding string, limit int64, sink func([]byte)) (d *Decoder, ok b
 	if !ok {
 		return nil, false
 	}
+	limit = max(limit, 0)
 	d = &Decoder{limit: limit, sink: sink, left: limit}
 	if len(codings) > 0 {
 		d.pipe = newPipe()

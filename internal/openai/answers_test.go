@@ -68,7 +68,7 @@ func TestLineEndsChunksAndAByteOrderMarkMakeNoDifference(t *testing.T) {
 	for _, s := range streams(t) {
 		for _, end := range []string{"\n", "\r\n", "\r"} {
 			text := []byte("\ufeff" + strings.ReplaceAll(s.text, "\n", end))
-			for size := 1; size < 100; size++ {
+			for _, size := range []int{1, 2, 3, 5, 7, 16, 31, 64, 100, 257, 512, 1000} {
 				w := openai.WatchEvents()
 				for rest := text; len(rest) > 0; {
 					n := min(size, len(rest))
