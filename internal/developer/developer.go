@@ -51,17 +51,16 @@ func (d Developer) Validate() error {
 	return CheckTeamName(d.Team)
 }
 
-var idPattern = regexp.MustCompile(`^[a-z0-9._+@-]{1,128}$`)
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9._+@-]{1,128}$`)
 
 // ParseID returns the id that text stands for, in lower case. An id has 1 to
 // 128 letters, digits and the characters . _ + @ -, and neither begins nor ends
 // with a dot, so that it can name a directory and is never mistaken for a flag.
 func ParseID(text string) (string, error) {
-	id := strings.ToLower(text)
-	if !idPattern.MatchString(id) || strings.HasPrefix(id, ".") || strings.HasSuffix(id, ".") || strings.HasPrefix(id, "-") {
-		return "", fmt.Errorf("%q cannot be a developer's id: use an e-mail address or a login of 1 to 128 letters, digits and . _ + @ -, that begins with none of . - and does not end with a dot", shorten(text))
+	if !idPattern.MatchString(text) || strings.HasPrefix(text, ".") || strings.HasSuffix(text, ".") || strings.HasPrefix(text, "-") {
+		return "", fmt.Errorf("%q cannot be a developer's id: use an e-mail address or a login: 1 to 128 of the letters a to z, digits and . _ + @ -, neither beginning with . or - nor ending with .", shorten(text))
 	}
-	return id, nil
+	return strings.ToLower(text), nil
 }
 
 // checkText checks text that people read: printable, in one line, at most limit
