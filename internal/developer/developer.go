@@ -58,7 +58,7 @@ var idPattern = regexp.MustCompile(`^[A-Za-z0-9._+@-]{1,128}$`)
 // with a dot, so that it can name a directory and is never mistaken for a flag.
 func ParseID(text string) (string, error) {
 	if !idPattern.MatchString(text) || strings.HasPrefix(text, ".") || strings.HasSuffix(text, ".") || strings.HasPrefix(text, "-") {
-		return "", fmt.Errorf("%q cannot be a developer's id: use an e-mail address or a login: 1 to 128 of the letters a to z, digits and . _ + @ -, neither beginning with . or - nor ending with .", shorten(text))
+		return "", fmt.Errorf("%q cannot be a developer's id: use an e-mail address or a login: 1 to 128 of the letters a to z, digits and . _ + @ -, with no dot at either end and no hyphen at the beginning", shorten(text))
 	}
 	return strings.ToLower(text), nil
 }

@@ -3,6 +3,8 @@ package developer_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,16 +16,25 @@ import (
 
 // keeper remembers every batch that it was given, and fails while told to.
 type keeper struct {
+	mu      sync.Mutex
 	batches []map[string]time.Time
 	err     error
 }
 
 func (k *keeper) SetLastUsed(_ context.Context, times map[string]time.Time) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.err != nil {
 		return k.err
 	}
 	k.batches = append(k.batches, times)
 	return nil
+}
+
+func (k *keeper) written() []map[string]time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.batches)
 }
 
 func TestLastUseIsWrittenInOneBatchAMinute(t *testing.T) {
@@ -42,7 +53,7 @@ func TestLastUseIsWrittenInOneBatchAMinute(t *testing.T) {
 		recorder.Touch("token-a", now) // an older use that comes late
 		recorder.Touch("token-b", now)
 		synctest.Wait()
-		if len(kept.batches) != 0 {
+		if len(kept.written()) != 0 {
 			t.Error("a use was written at once")
 		}
 		time.Sleep(2*time.Minute + time.Second) // nothing happens in the second minute
@@ -53,7 +64,7 @@ func TestLastUseIsWrittenInOneBatchAMinute(t *testing.T) {
 			{"token-a": now.Add(999), "token-b": now},
 			{"token-b": now.Add(time.Hour)},
 		}
-		if diff := cmp.Diff(want, kept.batches); diff != "" {
+		if diff := cmp.Diff(want, kept.written()); diff != "" {
 			t.Errorf("batches (-want +got):\n%s", diff)
 		}
 	})
@@ -71,7 +82,7 @@ func TestLastUseThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	if err := recorder.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]map[string]time.Time{{"token-a": now, "token-b": now}}, kept.batches); diff != "" {
+	if diff := cmp.Diff([]map[string]time.Time{{"token-a": now, "token-b": now}}, kept.written()); diff != "" {
 		t.Errorf("batches (-want +got):\n%s", diff)
 	}
 }
