@@ -11,6 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -48,7 +49,7 @@ type DB struct {
 // or was written by a newer program.
 func Open(ctx context.Context, path string, migrations []string) (*DB, error) {
 	if err := createFile(path); err != nil {
-		return nil, fmt.Errorf("open the database %s: %w: check the directory's permissions, or name another one with --data", path, err)
+		return nil, fmt.Errorf("open the database %s: %w: check the path and its permissions, or name another directory with --data", path, err)
 	}
 	db := &DB{path: path}
 	if err := db.open(ctx, migrations); err != nil {
@@ -119,19 +120,47 @@ func (db *DB) open(ctx context.Context, migrations []string) (err error) {
 	if err := db.migrate(ctx, migrations); err != nil {
 		return err
 	}
+	if err := db.checkWritable(ctx); err != nil {
+		return err
+	}
 	return db.reader.PingContext(ctx)
 }
 
-// createFile makes sure that path is a file which this process may write.
+// createFile makes sure that there is a file at path. One that exists is not
+// opened: closing any descriptor of a database file drops the POSIX locks that
+// SQLite holds on it elsewhere in this process.
 func createFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		return file.Close()
+	}
+	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return file.Close()
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no regular file")
+	}
+	return err
+}
+
+// checkWritable finds out now, and not at the first change, that the file
+// cannot be written. One that somebody else is writing to can be.
+func (db *DB) checkWritable(ctx context.Context) error {
+	undo := errors.New("undo")
+	err := db.Write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "PRAGMA user_version = 0"); err != nil {
+			return err
+		}
+		return undo
+	})
+	if errors.Is(err, undo) || primaryCode(err) == sqlite3.SQLITE_BUSY {
+		return nil
+	}
+	return err
 }
 
 // source is the driver's address of a file, with the settings that every

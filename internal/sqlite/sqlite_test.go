@@ -165,7 +165,7 @@ func TestOpenSaysWhatIsWrongWithAFile(t *testing.T) {
 	for name, test := range map[string]struct{ path, want string }{
 		"no database":        {write("text.db", strings.Repeat("This is a text. ", 100)), "the file is no database"},
 		"newer":              {newer, "a newer codex-proxy wrote it (its tables have version 2, this program knows 1)"},
-		"a directory":        {directory, "is a directory"},
+		"a directory":        {directory, "it is no regular file"},
 		"a file as a folder": {filepath.Join(write("plain", "x"), "a.db"), "not a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,16 +181,46 @@ func TestOpenSaysWhatIsWrongWithAFile(t *testing.T) {
 	}
 }
 
-func TestAnUnwritableFileIsAnErrorThatSaysSo(t *testing.T) {
+func TestAFileThatCannotBeWrittenIsAnErrorThatSaysSo(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may write everywhere")
 	}
 	path := filepath.Join(t.TempDir(), "a.db")
-	if err := os.WriteFile(path, nil, 0o400); err != nil {
+	db, err := Open(t.Context(), path, oneTable)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path, oneTable); err == nil || !strings.Contains(err.Error(), "permission denied: check the directory's permissions") {
-		t.Errorf("Open: %v", err)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, protect := range []string{path, filepath.Dir(path)} {
+		info, err := os.Stat(protect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(protect, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), path, oneTable); err == nil || !strings.Contains(err.Error(), "cannot be written: check permissions") {
+			t.Errorf("Open with %s protected: %v", filepath.Base(protect), err)
+		}
+		if err := os.Chmod(protect, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAFileThatSomebodyIsWritingToCanBeOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	writing := openTest(t, path, oneTable)
+	if err := writing.Write(t.Context(), func(*sql.Tx) error {
+		reading := openTest(t, path, oneTable)
+		if n := count(t, reading); n != 0 {
+			t.Errorf("%d rows, want 0", n)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
