@@ -51,7 +51,10 @@ type TokenError struct {
 }
 
 // Error says what is wrong with the token and what to do about it.
-func (e *TokenError) Error() string { return "codex-proxy: " + e.what + " " + e.todo }
+func (e *TokenError) Error() string { return "codex-proxy: " + e.Message() }
+
+// Message is the sentence for the developer, without the proxy's name.
+func (e *TokenError) Message() string { return e.what + " " + e.todo }
 
 // lookupLimit bounds a look-up whatever the store does.
 const lookupLimit = 2 * time.Second
