@@ -93,6 +93,9 @@ type Archive interface {
 	// Keys yields the keys of records that began on the UTC days from first to
 	// last, inclusive, in the order of days. It stops at the first error.
 	Keys(ctx context.Context, first, last time.Time) iter.Seq2[string, error]
+	// List yields every key that begins with prefix, a directory such as
+	// "repricings/", in their order. It stops at the first error.
+	List(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
 // Key returns where the record of an exchange lives:

@@ -1,0 +1,243 @@
+// Package gateway is the path of an exchange: from Codex, through the proxy's
+// steps in their one order, to OpenAI, and back.
+//
+//	authenticate → admit → open record → forward → … → stream back → close record
+//
+// The steps live in packages of their own and know nothing of each other; only
+// this package knows the order. What it promises:
+//
+//   - Upstream receives the very bytes that Codex sent, and Codex the very bytes
+//     that upstream sent, in the chunks in which they arrive.
+//   - The record is open, durably, before upstream sees a byte; from then on
+//     nothing waits for it but the last event, which is handed to the operating
+//     system before it is handed to Codex.
+//   - Whatever the proxy itself says carries the header refusal.Header.
+//   - A stream's memory is bounded, and every wait has a limit.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"codex-proxy/internal/admission"
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/record"
+	"codex-proxy/internal/refusal"
+	"codex-proxy/internal/upstream"
+)
+
+// Authenticator tells whose a bearer is. A *developer.TokenError means that the
+// bearer is no good; any other error, that the question could not be answered.
+type Authenticator interface {
+	Authenticate(ctx context.Context, bearer string) (developer.Identity, error)
+	// Recheck asks again for an identity that Authenticate gave.
+	Recheck(ctx context.Context, who developer.Identity) (developer.Identity, error)
+}
+
+// Recorder opens records. When Open returns, the record survives a crash.
+type Recorder interface {
+	Open(ctx context.Context, e exchange.Exchange, request record.Message) (*record.Writer, error)
+}
+
+// Meter counts what happens. It must not block.
+type Meter interface {
+	Opened(exchange.Transport) (closed func())
+	Refused(reason string)
+	UpstreamAnswered(after time.Duration)
+	Ended(exchange.Exchange)
+}
+
+// Config is what a Gateway is made of. Every field is required unless it says
+// otherwise.
+type Config struct {
+	// Upstream is the address that stands for /v1, without a slash at its end.
+	Upstream *url.URL
+	// Key returns the organisation's key as it is now.
+	Key func() upstream.Key
+	// Transport calls upstream, for HTTP and for WebSocket alike.
+	Transport http.RoundTripper
+
+	Authenticator Authenticator
+	Desk          *admission.Desk
+	Recorder      Recorder
+	// BestEffort lets exchanges pass that cannot be recorded. They are then
+	// told to Unrecorded, so that they are at least counted.
+	BestEffort bool
+	Unrecorded func(exchange.Exchange)
+	// Rate prices an exchange.
+	Rate func(model, tier string, at time.Time, usage exchange.Usage) exchange.Cost
+
+	Meter Meter
+	Log   *slog.Logger
+	// Now is the wall clock. Durations never come from it.
+	Now func() time.Time
+
+	// WebSocket allows upgrades; without it they are answered with 426.
+	WebSocket bool
+	Limits    Limits
+}
+
+// Limits bound what one exchange may take. Sizes are bytes.
+type Limits struct {
+	// Body is the largest request body, as sent and as decoded.
+	Body int64
+	// Frame is the largest WebSocket message.
+	Frame int64
+	// BodyIdle is the longest pause between two pieces of a request body.
+	BodyIdle time.Duration
+	// AnswerIdle is the longest pause between two pieces of an answer, and the
+	// longest time a WebSocket may be silent.
+	AnswerIdle time.Duration
+	// Write is the longest that a client may take to accept one piece.
+	Write time.Duration
+	// Recheck is how often running streams' tokens are looked up again.
+	Recheck time.Duration
+}
+
+// DefaultLimits suit Codex: long thinking, large bodies, patient clients.
+func DefaultLimits() Limits {
+	return Limits{
+		Body: 512 << 20, Frame: 64 << 20,
+		BodyIdle: time.Minute, AnswerIdle: 15 * time.Minute, Write: time.Minute,
+		Recheck: 2 * time.Second,
+	}
+}
+
+// Gateway is the http.Handler for everything that goes to upstream.
+type Gateway struct {
+	Config
+
+	running running
+	sockets sockets
+}
+
+// New returns a Gateway. Run its Watch for as long as it serves.
+func New(config Config) *Gateway {
+	return &Gateway{Config: config, sockets: sockets{draining: make(chan struct{})}}
+}
+
+// ServeHTTP carries one exchange, or one WebSocket of exchanges.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	e := g.describe(r)
+
+	target, no := resolve(g.Upstream, r)
+	if no == nil && r.Header.Get("Origin") != "" {
+		no = &refusal.Refusal{
+			Reason: "origin_refused", Status: http.StatusForbidden,
+			Message: "requests from web pages (with an Origin header) are not accepted here.",
+		}
+	}
+	if no != nil {
+		g.turnAway(w, r, e, began, no)
+		return
+	}
+	who, no := g.authenticate(r, &e)
+	if no != nil {
+		g.turnAway(w, r, e, began, no)
+		return
+	}
+	if isUpgrade(r) {
+		g.serveWebSocket(w, r, target, who, e, began)
+		return
+	}
+	g.serveHTTP(w, r, target, who, e, began)
+}
+
+// describe notes what the request says of itself before anything is judged.
+func (g *Gateway) describe(r *http.Request) exchange.Exchange {
+	now := g.Now().UTC()
+	return exchange.Exchange{
+		ID:        exchange.NewID(now),
+		Started:   now,
+		Session:   firstHeader(r.Header, "Session-Id", "Session_id", "X-Session-Id", "Thread-Id"),
+		Client:    r.UserAgent(),
+		Method:    r.Method,
+		Path:      r.URL.EscapedPath(),
+		Transport: exchange.HTTP,
+		Usage:     exchange.Usage{State: exchange.UsageNone},
+		Cost:      exchange.Cost{State: exchange.CostNone},
+	}
+}
+
+// authenticate finds out who asks. What is known of a refused token's owner is
+// noted too, so that the refusal is on that developer's record.
+func (g *Gateway) authenticate(r *http.Request, e *exchange.Exchange) (developer.Identity, *refusal.Refusal) {
+	who, err := g.Authenticator.Authenticate(r.Context(), bearer(r.Header))
+	var bad *developer.TokenError
+	switch {
+	case errors.As(err, &bad):
+		e.Developer, e.TokenID = bad.Developer, bad.TokenID
+		return who, refusal.Token(string(bad.Reason), bad.Message())
+	case err != nil:
+		g.Log.ErrorContext(r.Context(), "developer store cannot answer; the request is refused with 503", "id", e.ID, "error", err)
+		return who, refusal.Unavailable("the store of developers cannot answer just now, so your token could not be checked. Nothing is wrong with the token; try again soon.")
+	}
+	e.Developer, e.Team, e.TokenID = who.Developer, who.Team, who.TokenID
+	return who, nil
+}
+
+// Watch ends the running streams of whoever is cut off, until ctx ends.
+func (g *Gateway) Watch(ctx context.Context) {
+	ticker := time.NewTicker(g.Limits.Recheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, who := range g.running.identities() {
+			_, err := g.Authenticator.Recheck(ctx, who)
+			var bad *developer.TokenError
+			if errors.As(err, &bad) { // an outage cuts nobody off
+				g.running.cancel(who.TokenID, &cutOff{bad})
+			}
+		}
+	}
+}
+
+// Drain tells idle WebSockets to go away, lets those with an exchange running
+// finish it, and returns when all are closed or ctx ends, which ends the rest.
+func (g *Gateway) Drain(ctx context.Context) {
+	done := g.sockets.drain()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		g.Abort()
+		<-done
+	}
+}
+
+// Abort ends every running stream at once, as interrupted.
+func (g *Gateway) Abort() { g.running.cancelAll(errShutdown) }
+
+// bearer returns the token of an Authorization header; empty when there is none.
+func bearer(h http.Header) string {
+	scheme, token, ok := strings.Cut(strings.TrimSpace(h.Get("Authorization")), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// fromCodex reports whether the client is Codex, which reads some answers in a
+// way of its own.
+func fromCodex(h http.Header) bool {
+	return h.Get("Originator") != "" || strings.HasPrefix(strings.ToLower(h.Get("User-Agent")), "codex")
+}
+
+func firstHeader(h http.Header, names ...string) string {
+	for _, name := range names {
+		if value := h.Get(name); value != "" && len(value) <= 256 {
+			return value
+		}
+	}
+	return ""
+}

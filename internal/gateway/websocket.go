@@ -1,0 +1,550 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"codex-proxy/internal/admission"
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/openai"
+	"codex-proxy/internal/record"
+	"codex-proxy/internal/refusal"
+)
+
+// closeWait is how long a peer may take to answer a close frame.
+const closeWait = time.Second
+
+// serveWebSocket connects the client's WebSocket with one to upstream and
+// relays message by message until either side closes. Every response.create is
+// an exchange of its own.
+func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, e exchange.Exchange, began time.Time) {
+	e.Transport = exchange.WebSocket
+	switch {
+	case !g.WebSocket:
+		g.turnAway(w, r, e, began, refusal.WebSocketUnavailable("WebSockets are switched off here; plain HTTP works."))
+		return
+	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || r.ProtoMajor != 1 || apiPath(r) != "/responses":
+		g.turnAway(w, r, e, began, refusal.WebSocketUnavailable("only /v1/responses can be upgraded, to a WebSocket, over HTTP/1.1; use plain HTTP."))
+		return
+	case !g.sockets.enter():
+		g.turnAway(w, r, e, began, refusal.Unavailable("the proxy is shutting down. Try again soon."))
+		return
+	}
+	defer g.sockets.leave()
+	defer g.Meter.Opened(exchange.WebSocket)()
+
+	up, response, err := g.dial(r, target)
+	if err != nil {
+		g.passUpgradeError(w, r, e, began, response, err, target)
+		return
+	}
+	defer func() { _ = up.CloseNow() }() // closed before, unless something went wrong
+	for name, values := range response.Header {
+		if !strings.HasPrefix(name, "Sec-Websocket-") && !kept[name] && !hopByHop[name] {
+			w.Header()[name] = values
+		}
+	}
+	down, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // a request with an Origin has been refused before
+		Subprotocols:       subprotocols(up.Subprotocol()),
+		CompressionMode:    compression(r),
+	})
+	if err != nil {
+		g.Log.InfoContext(r.Context(), "client did not complete its upgrade", "id", e.ID, "error", err)
+		return
+	}
+	defer func() { _ = down.CloseNow() }()
+	down.SetReadLimit(g.Limits.Frame)
+	up.SetReadLimit(g.Limits.Frame)
+
+	// The request's context ends with the hijack's handler, and not when the
+	// client goes away: a read that fails tells that.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	defer cancel(errFinished)
+	defer g.running.begin(who, cancel)()
+	s := &socket{
+		g: g, who: who, base: e, upgrade: requestMessage(r), answered: response.Header,
+		down: down, up: up, ctx: ctx, cancel: cancel,
+	}
+	s.upgrade.Framing = "websocket"
+	s.run()
+}
+
+// dial opens the WebSocket to upstream with the client's headers.
+func (g *Gateway) dial(r *http.Request, target *url.URL) (*websocket.Conn, *http.Response, error) {
+	header := outbound(r.Header, g.Key())
+	for name := range header {
+		if strings.HasPrefix(name, "Sec-Websocket-") {
+			delete(header, name)
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
+	defer cancel()
+	up, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
+		HTTPClient: &http.Client{
+			Transport:     g.Transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		HTTPHeader:      header,
+		Subprotocols:    offered(r),
+		CompressionMode: compression(r),
+	})
+	return up, response, err
+}
+
+// passUpgradeError gives the client upstream's own answer to the upgrade, or
+// says that there was none.
+func (g *Gateway) passUpgradeError(w http.ResponseWriter, r *http.Request, e exchange.Exchange, began time.Time, response *http.Response, err error, target *url.URL) {
+	if response == nil || response.StatusCode == http.StatusSwitchingProtocols {
+		g.Log.ErrorContext(r.Context(), "upstream cannot be reached", "id", e.ID, "error", err)
+		g.turnAway(w, r, e, began, refusal.UpstreamUnreachable(fmt.Sprintf("OpenAI (%s) could not be reached: %s. Try again.", target.Host, reasonOf(err))))
+		return
+	}
+	defer response.Body.Close()
+	a := &attempt{g: g, e: e, began: began}
+	a.e.Status, a.e.UpstreamRequestID = response.StatusCode, response.Header.Get("X-Request-Id")
+	if no := a.openRecord(r.Context(), requestMessage(r)); no != nil {
+		a.refuse(no)
+		a.answerRefusal(w, r, no)
+		a.close()
+		return
+	}
+	inbound(w.Header(), response.Header)
+	w.Header().Del("Content-Length") // the library keeps the first kilobyte only
+	w.WriteHeader(response.StatusCode)
+	body, _ := io.ReadAll(response.Body) // in memory already
+	a.watch = openai.WatchJSON()
+	_, _ = a.watch.Write(body)
+	if a.record != nil {
+		a.record.Answer(response.StatusCode, record.CleanHeader(response.Header))
+		_ = a.recordAnswer(body)
+	}
+	a.e.ResponseBytes = int64(len(body))
+	_, _ = w.Write(body)
+	a.ended(exchange.Failed, exchange.OriginOpenAI, failure(response, a.watch.Answer()))
+	a.close()
+}
+
+// socket is one WebSocket of a client and its counterpart to upstream.
+type socket struct {
+	g        *Gateway
+	who      developer.Identity
+	base     exchange.Exchange // what the upgrade says of every exchange
+	upgrade  record.Message
+	answered http.Header
+
+	down, up *websocket.Conn
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	silence  *time.Timer
+
+	mu sync.Mutex
+	// open are the exchanges that have no last event yet, in the order in which
+	// they began; upstream answers them one after the other.
+	open []*socketExchange
+	// write is held for a message to the client, which comes from upstream or
+	// from the proxy itself.
+	write sync.Mutex
+}
+
+// socketExchange is an attempt that also holds a place at the desk.
+type socketExchange struct {
+	attempt
+	frames *openai.Frames
+	leave  func()
+}
+
+// run relays until one side closes, or the proxy ends it.
+func (s *socket) run() {
+	s.silence = time.AfterFunc(s.g.Limits.AnswerIdle, func() { s.cancel(errSilent) })
+	defer s.silence.Stop()
+
+	// Reads must not end with s.ctx: a cancelled read closes the connection
+	// without a word. The connections are closed, with a word, instead.
+	reading, stop := context.WithCancel(context.WithoutCancel(s.ctx))
+	defer stop()
+	ends := make(chan end, 2)
+	go func() { ends <- end{fromClient: true, err: s.fromClient(reading)} }()
+	go func() { ends <- end{err: s.fromUpstream(reading)} }()
+
+	draining := s.g.sockets.draining
+	for {
+		select {
+		case first := <-ends:
+			s.closeAfter(first)
+			<-ends
+			s.conclude(first)
+			return
+		case <-s.ctx.Done():
+			s.closeForCause()
+			<-ends
+			<-ends
+			s.conclude(end{})
+			return
+		case <-draining:
+			draining = nil // once
+			s.goAwayWhenIdle()
+		}
+	}
+}
+
+// end is how one direction of the relay ended.
+type end struct {
+	fromClient bool
+	err        error
+}
+
+// closeAfter closes the other side as the first one was closed.
+func (s *socket) closeAfter(first end) {
+	other := s.down
+	if first.fromClient {
+		other = s.up
+	}
+	var closed websocket.CloseError
+	if errors.As(first.err, &closed) {
+		closeWith(other, closed.Code, closed.Reason)
+	}
+	_ = s.up.CloseNow()
+	_ = s.down.CloseNow()
+}
+
+// closeForCause closes both sides because the proxy ends the connection.
+func (s *socket) closeForCause() {
+	cause := context.Cause(s.ctx)
+	code := websocket.StatusGoingAway
+	var cut *cutOff
+	switch {
+	case errors.As(cause, &cut):
+		code = websocket.StatusPolicyViolation
+	case errors.Is(cause, errNotOnDisk):
+		code = websocket.StatusInternalError
+	}
+	_ = s.up.CloseNow()
+	closeWith(s.down, code, closeReason("codex-proxy: "+cause.Error()))
+}
+
+// closeWith sends a close frame and gives the peer a moment to answer it.
+func closeWith(c *websocket.Conn, code websocket.StatusCode, reason string) {
+	force := time.AfterFunc(closeWait, func() { _ = c.CloseNow() })
+	defer force.Stop()
+	_ = c.Close(code, reason) // the peer may be gone already
+}
+
+// closeReason fits a reason into a close frame (RFC 6455, 5.5: 125 bytes).
+func closeReason(text string) string {
+	const limit = 120
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "")
+	}
+	return text
+}
+
+// goAwayWhenIdle ends the connection now if no exchange runs; otherwise
+// finishExchange does when the last one ends.
+func (s *socket) goAwayWhenIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) == 0 {
+		s.cancel(errShutdown)
+	}
+}
+
+// fromClient relays what the client sends. A response.create begins an exchange,
+// on record before upstream sees it; one that is refused is answered here and
+// goes no further.
+func (s *socket) fromClient(ctx context.Context) error {
+	for {
+		kind, message, err := s.down.Read(ctx)
+		if err != nil {
+			return err
+		}
+		s.silence.Reset(s.g.Limits.AnswerIdle)
+		asked := openai.NewRequestFields()
+		if kind == websocket.MessageText {
+			_, _ = asked.Write(message) // never fails
+		}
+		if openai.ReadRequest(asked).Type == "response.create" {
+			if !s.begin(message, asked) {
+				continue
+			}
+		} else {
+			s.keepMore(message)
+		}
+		if err := s.send(s.up, kind, message); err != nil {
+			return fmt.Errorf("write to upstream: %w", err)
+		}
+	}
+}
+
+// begin opens an exchange for a response.create, and reports whether the frame
+// may go upstream.
+func (s *socket) begin(frame []byte, asked *openai.Fields) bool {
+	x := &socketExchange{frames: openai.WatchFrames()}
+	x.attempt = attempt{g: s.g, e: s.base, began: time.Now(), asked: asked, watch: x.frames}
+	x.e.Started = s.g.Now().UTC()
+	x.e.ID = exchange.NewID(x.e.Started)
+	x.e.Status = http.StatusSwitchingProtocols
+
+	no := s.admit(x)
+	if opened := x.openRecord(s.ctx, s.upgrade); no == nil {
+		no = opened
+	}
+	if x.record != nil {
+		x.record.Answer(http.StatusSwitchingProtocols, record.CleanHeader(s.answered))
+	}
+	if no == nil {
+		s.keepRequest(x, frame)
+		x.e.AddedMicros = time.Since(x.began).Microseconds()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.open = append(s.open, x)
+		return true
+	}
+	if x.leave != nil {
+		x.leave()
+	}
+	x.watch = nil
+	answer := no.Frame(x.e.ID)
+	x.refuse(no)
+	_ = x.recordRequest(frame) // both are logged where they fail
+	_ = x.recordAnswer(append(answer, '\n'))
+	x.e.RequestBytes, x.e.ResponseBytes = int64(len(frame)), int64(len(answer))
+	x.secure(s.ctx)
+	if err := s.toClient(websocket.MessageText, answer); err != nil {
+		s.g.Log.Info("client did not take its refusal", "id", x.e.ID, "error", err)
+	}
+	x.close()
+	return false
+}
+
+// admit judges one response.create.
+func (s *socket) admit(x *socketExchange) *refusal.Refusal {
+	leave, no := s.g.Desk.Connect(s.who)
+	if no != nil {
+		return no
+	}
+	x.leave = leave
+	if no := s.g.admit(s.ctx, s.who, x.e); no != nil {
+		return no
+	}
+	if len(s.who.Policy.Models) == 0 {
+		return nil
+	}
+	if unclear(x.asked) {
+		return unclearModel()
+	}
+	return admission.Model(s.who, openai.ReadRequest(x.asked).Model)
+}
+
+// keepRequest records a frame of the client's.
+func (s *socket) keepRequest(x *socketExchange, frame []byte) {
+	x.e.RequestBytes += int64(len(frame))
+	if err := errors.Join(x.recordRequest(frame), x.recordRequest([]byte{'\n'})); err != nil {
+		s.cancel(err)
+	}
+}
+
+// keepMore records a client's frame that begins no exchange with the last one
+// that did. The lock keeps that exchange from being closed meanwhile.
+func (s *socket) keepMore(frame []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) > 0 {
+		s.keepRequest(s.open[len(s.open)-1], frame)
+	}
+}
+
+// fromUpstream relays what upstream sends. The last event of an exchange is
+// handed to the operating system before it is handed to the client.
+func (s *socket) fromUpstream(ctx context.Context) error {
+	for {
+		kind, message, err := s.up.Read(ctx)
+		if err != nil {
+			return err
+		}
+		s.silence.Reset(s.g.Limits.AnswerIdle)
+		x := s.first()
+		last := false
+		if x != nil {
+			x.frames.Frame(message)
+			if err := errors.Join(x.recordAnswer(message), x.recordAnswer([]byte{'\n'})); err != nil {
+				s.cancel(err)
+				return err
+			}
+			if last = x.frames.Terminal(); last {
+				x.secure(ctx)
+			}
+		}
+		if err := s.toClient(kind, message); err != nil {
+			return fmt.Errorf("%w: %w", errClientWrite, err)
+		}
+		if x != nil {
+			if x.e.ResponseBytes == 0 {
+				x.e.FirstByteMicros = time.Since(x.began).Microseconds()
+			}
+			x.e.ResponseBytes += int64(len(message))
+		}
+		if last {
+			s.finish(x)
+		}
+	}
+}
+
+// finish closes the exchange whose last event the client has.
+func (s *socket) finish(x *socketExchange) {
+	if said := x.frames.Answer(); said.Failed() {
+		if said.ErrorStatus != 0 {
+			x.e.Status = said.ErrorStatus
+		}
+		x.ended(exchange.Failed, exchange.OriginOpenAI, failure(&http.Response{}, said))
+	} else {
+		x.ended(exchange.Completed, "", "")
+	}
+	s.mu.Lock()
+	s.open = s.open[1:]
+	idle := len(s.open) == 0
+	s.mu.Unlock()
+	x.leave()
+	x.close()
+	if idle && s.g.sockets.isDraining() {
+		s.cancel(errShutdown)
+	}
+}
+
+// conclude closes the exchanges that the end of the connection left without a
+// last event.
+func (s *socket) conclude(first end) {
+	outcome, origin, why, here := endOf(s.ctx)
+	if !here {
+		switch {
+		case first.fromClient || errors.Is(first.err, errClientWrite):
+			outcome, origin, why = exchange.ClientCancelled, exchange.OriginClient, "the client closed the WebSocket"
+		default:
+			outcome, origin, why = exchange.UpstreamError, exchange.OriginOpenAI, "upstream closed the WebSocket: "+reasonOf(first.err)
+		}
+	}
+	s.mu.Lock()
+	open := s.open
+	s.open = nil
+	s.mu.Unlock()
+	for _, x := range open {
+		x.ended(outcome, origin, why)
+		x.leave()
+		x.close()
+	}
+}
+
+func (s *socket) first() *socketExchange {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) == 0 {
+		return nil
+	}
+	return s.open[0]
+}
+
+func (s *socket) toClient(kind websocket.MessageType, message []byte) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	return s.send(s.down, kind, message)
+}
+
+// send writes one message within the write limit. It must not use s.ctx, whose
+// end would close the connection without a word.
+func (s *socket) send(c *websocket.Conn, kind websocket.MessageType, message []byte) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.g.Limits.Write)
+	defer cancel()
+	return c.Write(ctx, kind, message)
+}
+
+// compression negotiates permessage-deflate when the client offers it. Without
+// context takeover, as a window each would cost every idle connection a
+// megabyte.
+func compression(r *http.Request) websocket.CompressionMode {
+	if headerHasPrefix(r.Header["Sec-Websocket-Extensions"], "permessage-deflate") {
+		return websocket.CompressionNoContextTakeover
+	}
+	return websocket.CompressionDisabled
+}
+
+func headerHasPrefix(lines []string, prefix string) bool {
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.HasPrefix(strings.TrimSpace(part), prefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// offered are the subprotocols that the client offers.
+func offered(r *http.Request) []string {
+	var names []string
+	for _, line := range r.Header["Sec-Websocket-Protocol"] {
+		for part := range strings.SplitSeq(line, ",") {
+			names = append(names, strings.TrimSpace(part))
+		}
+	}
+	return names
+}
+
+// subprotocols is the list of the one that upstream chose, if any.
+func subprotocols(chosen string) []string {
+	if chosen == "" {
+		return nil
+	}
+	return []string{chosen}
+}
+
+// sockets counts the open WebSockets, which http.Server.Shutdown does not wait
+// for.
+type sockets struct {
+	mu       sync.Mutex
+	open     sync.WaitGroup
+	draining chan struct{}
+}
+
+// enter counts a socket in, unless the proxy is shutting down.
+func (s *sockets) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isDraining() {
+		return false
+	}
+	s.open.Add(1)
+	return true
+}
+
+func (s *sockets) leave() { s.open.Done() }
+
+func (s *sockets) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// drain lets no more sockets in; the channel is closed when the last has left.
+func (s *sockets) drain() (left <-chan struct{}) {
+	s.mu.Lock()
+	if !s.isDraining() {
+		close(s.draining)
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() { s.open.Wait(); close(done) }()
+	return done
+}

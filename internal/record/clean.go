@@ -1,0 +1,67 @@
+package record
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// credentials are the words that make a header's or a parameter's name one of a
+// credential, and harmless those that unmake it: OpenAI counts tokens in
+// headers whose names would otherwise look like one.
+var (
+	credentials = []string{"authorization", "cookie", "api-key", "apikey", "api_key", "token", "secret", "password", "passwd", "credential", "signature", "x-amz-security"}
+	harmless    = []string{"ratelimit", "tokens"}
+)
+
+func isCredential(name string) bool {
+	name = strings.ToLower(name)
+	for _, word := range harmless {
+		if strings.Contains(name, word) {
+			return false
+		}
+	}
+	for _, word := range credentials {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// CleanHeader returns a copy of a header in which Removed stands for the value
+// of every credential.
+func CleanHeader(h http.Header) http.Header {
+	clean := make(http.Header, len(h))
+	for name, values := range h {
+		if !isCredential(name) {
+			clean[name] = append([]string(nil), values...)
+			continue
+		}
+		for range values {
+			clean[name] = append(clean[name], Removed)
+		}
+	}
+	return clean
+}
+
+// CleanURI returns a request target in which Removed stands for the value of
+// every query parameter that is a credential. All else stays as it was spelt.
+func CleanURI(uri string) string {
+	path, query, ok := strings.Cut(uri, "?")
+	if !ok {
+		return uri
+	}
+	parts := strings.Split(query, "&")
+	for i, part := range parts {
+		name, _, _ := strings.Cut(part, "=")
+		plain, err := url.QueryUnescape(name)
+		if err != nil {
+			plain = name
+		}
+		if isCredential(plain) {
+			parts[i] = name + "=" + Removed
+		}
+	}
+	return path + "?" + strings.Join(parts, "&")
+}

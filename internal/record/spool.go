@@ -1,0 +1,226 @@
+// Package record keeps what is known of every exchange: who, when, what was
+// sent and what was answered, byte for byte, with the credentials removed.
+//
+// A record begins in the spool, a log on local disk that all exchanges share. It
+// is opened durably before upstream sees anything, grows while the exchange
+// runs, and is closed with the final facts. The spool then settles it: one
+// self-contained document goes to the archive, one row to the ledger, and when
+// both have it the log lets go. Settling again is harmless, so whatever a crash
+// leaves in the log is settled at the next start, and every exchange that was
+// opened ends up with exactly one document and one row.
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"codex-proxy/internal/exchange"
+)
+
+// Options are what a Spool is made of. Archive, Ledger and Log are required;
+// each of the others has a default that is used when it is zero.
+type Options struct {
+	// Archive takes the documents.
+	Archive Archive
+	// Ledger takes the rows. It must be idempotent by id, and return when they
+	// are durable.
+	Ledger func(ctx context.Context, rows []exchange.Exchange) error
+	Log    *slog.Logger
+
+	// OpenTimeout is how long opening a record may wait for the disk; 2 s.
+	OpenTimeout time.Duration
+	// BacklogBytes is what may wait in memory to be written; 64 MiB. When that
+	// much waits, a write waits for BacklogWait, 5 s, and then fails.
+	BacklogBytes int
+	BacklogWait  time.Duration
+	// SegmentBytes is the size of the log's files; 64 MiB. MaxBytes is the size
+	// of all together from which on no record is opened; 8 GiB. A file goes when
+	// every exchange with an entry in it is settled, so one long stream can keep
+	// one file, and what was written meanwhile in it, but no others.
+	SegmentBytes int64
+	MaxBytes     int64
+	// CacheBytes bounds what is remembered of packed chunks; 64 MiB.
+	CacheBytes int
+
+	create func(path string) (file, error) // for tests
+}
+
+func (o *Options) setDefaults() {
+	if o.OpenTimeout == 0 {
+		o.OpenTimeout = 2 * time.Second
+	}
+	if o.BacklogBytes == 0 {
+		o.BacklogBytes = 64 << 20
+	}
+	if o.BacklogWait == 0 {
+		o.BacklogWait = 5 * time.Second
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 64 << 20
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 8 << 30
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 64 << 20
+	}
+	if o.create == nil {
+		o.create = createFile
+	}
+}
+
+// Spool is where records live until they are settled.
+type Spool struct {
+	options Options
+	dir     string
+	lock    *os.File
+	packer  *packer
+	journal *journal
+	old     []string // segments of earlier runs
+
+	mu      sync.Mutex
+	wake    *sync.Cond
+	queue   []*closing // closed, to be settled
+	open    int        // opened and not yet settled
+	closing bool
+	idle    chan struct{} // closed when closing and nothing is left to settle
+	workers sync.WaitGroup
+	stop    context.CancelFunc
+}
+
+// OpenSpool opens the spool in dir, which it makes where it is missing. What an
+// earlier run left there is untouched until Recover.
+func OpenSpool(dir string, options Options) (*Spool, error) {
+	options.setDefaults()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the spool: %w", err)
+	}
+	lock, err := lockDirectory(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the spool: %w", err)
+	}
+	old, next, err := segmentFiles(dir)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the spool: %w", err), lock.Close())
+	}
+	packer, err := newPacker(options.CacheBytes)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the spool: %w", err), lock.Close())
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Spool{
+		options: options, dir: dir, lock: lock, packer: packer, old: old,
+		idle: make(chan struct{}), stop: stop,
+	}
+	s.wake = sync.NewCond(&s.mu)
+	s.journal = openJournal(dir, next, &s.options)
+	for range settlers {
+		s.workers.Go(func() { s.settle(ctx) })
+	}
+	return s, nil
+}
+
+// Open opens the record of an exchange. When it returns nil the record is on
+// disk, and neither a crash nor a power failure takes it. It fails, within
+// OpenTimeout, when that cannot be had.
+func (s *Spool) Open(ctx context.Context, e exchange.Exchange, request Message) (*Writer, error) {
+	id, err := uuid.Parse(e.ID)
+	if err != nil {
+		return nil, fmt.Errorf("open a record: %w", err)
+	}
+	if s.journal.full() {
+		return nil, fmt.Errorf("open a record: %w", errFull)
+	}
+	payload, err := encodeOpening(e, request)
+	if err != nil {
+		return nil, fmt.Errorf("open a record: %w", err)
+	}
+	w := s.newWriter(id)
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("open a record: %w", errClosed)
+	}
+	s.open++
+	s.mu.Unlock()
+
+	w.mu.Lock()
+	b, err := s.journal.append(w, entryOpened, payload, true)
+	w.mu.Unlock()
+	if err == nil {
+		timer := time.NewTimer(s.options.OpenTimeout)
+		defer timer.Stop()
+		select {
+		case <-b.done:
+			err = b.err
+		case <-timer.C:
+			err = errors.New("the disk did not answer in time")
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		s.abandon(w)
+		return nil, fmt.Errorf("open a record: %w", err)
+	}
+	return w, nil
+}
+
+// abandon lets go of a record that was not opened in time, though its entry may
+// still reach the disk.
+func (s *Spool) abandon(w *Writer) {
+	go func() {
+		if b := s.journal.gathering(); b != nil {
+			<-b.done
+		}
+		w.settled()
+		s.forget(1)
+	}()
+}
+
+// Ready returns why no record could be opened now; nil when one could.
+func (s *Spool) Ready() error {
+	if s.journal.full() {
+		return errFull
+	}
+	return s.journal.failing()
+}
+
+// Depth returns how many exchanges are open or not yet settled, and how many
+// bytes the log takes on disk.
+func (s *Spool) Depth() (exchanges int, bytes int64) {
+	_, bytes = s.journal.depth()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open, bytes
+}
+
+// Close settles what is closed, for as long as ctx allows, and closes the log.
+// What is still open then, or could not be settled, stays for Recover.
+func (s *Spool) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	s.checkIdle()
+	s.wake.Broadcast()
+	s.mu.Unlock()
+	var err error
+	select {
+	case <-s.idle:
+	case <-ctx.Done():
+		depth, _ := s.Depth()
+		err = fmt.Errorf("%d exchanges stay in the spool for the next start: %w", depth, ctx.Err())
+	}
+	s.stop()
+	s.mu.Lock()
+	s.wake.Broadcast()
+	s.mu.Unlock()
+	s.workers.Wait()
+	return errors.Join(err, s.journal.close(ctx), s.packer.encoder.Close(), s.lock.Close())
+}
