@@ -36,6 +36,7 @@ type commands struct {
 	Developer developerCommand `cmd:"" help:"Add, list, change, disable and remove developers."`
 	Token     tokenCommand     `cmd:"" help:"Issue, list, revoke, rotate and import developers' tokens."`
 	Team      teamCommand      `cmd:"" help:"Set, list and remove teams: which models, what budgets, what limits."`
+	Record    recordCommand    `cmd:"" help:"Look up what was sent and answered: list, show, search, origin."`
 
 	Version versionCommand `cmd:"" help:"Print the version, the commit and the toolchain that built it."`
 }

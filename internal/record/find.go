@@ -157,14 +157,19 @@ func Open(ctx context.Context, archive Archive, id string, now time.Time) (*Docu
 	if err != nil {
 		return nil, err
 	}
-	file, err := archive.Get(ctx, place.Key)
+	return Load(ctx, archive, place.Key)
+}
+
+// Load returns the document under a key.
+func Load(ctx context.Context, archive Archive, key string) (*Document, error) {
+	file, err := archive.Get(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("open the record %s: %w", place.ID, err)
+		return nil, fmt.Errorf("open the record %s: %w", placeOf(key).ID, err)
 	}
 	defer file.Close() // only read
 	doc, err := ReadDocument(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the record %s: %w", place.ID, err)
+		return nil, fmt.Errorf("read the record %s: %w", placeOf(key).ID, err)
 	}
 	return doc, nil
 }

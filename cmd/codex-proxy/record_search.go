@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"codex-proxy/internal/record"
+	"codex-proxy/internal/terminal"
+)
+
+type recordSearchCommand struct {
+	recordDays
+
+	Text       string `arg:"" help:"What to look for, as a person reads it: it is also found where JSON escapes it."`
+	Developer  string `help:"Only this developer's exchanges."`
+	IgnoreCase bool   `help:"Take upper and lower case for the same." short:"i"`
+	JSON       bool   `help:"Print JSON: a list of hits."`
+}
+
+// searchHit is a hit as record search prints it in JSON.
+type searchHit struct {
+	ID        string      `json:"id"`
+	Developer string      `json:"developer"`
+	Started   time.Time   `json:"started"`
+	Session   string      `json:"session"`
+	Where     record.Side `json:"where"`
+	Count     int         `json:"count"`
+	Before    string      `json:"before"`
+	Match     string      `json:"match"`
+	After     string      `json:"after"`
+}
+
+func (r *recordSearchCommand) Run(c *console) error {
+	if r.Text == "" {
+		return misuse("there is no text to search for")
+	}
+	filter, err := r.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	filter.Developer = r.Developer
+	archive, err := openArchive(c)
+	if err != nil {
+		return err
+	}
+	found, unread := []searchHit{}, 0
+	progress := startProgress(c)
+	for searched, err := range record.Search(c.ctx, archive, filter, record.Query{Text: r.Text, IgnoreCase: r.IgnoreCase}) {
+		if c.ctx.Err() != nil {
+			progress.clear()
+			return c.ctx.Err()
+		}
+		if err != nil {
+			unread++
+			progress.clear()
+			warn(c, err)
+			continue
+		}
+		progress.step(searched.Exchange.Started)
+		for _, hit := range searched.Hits {
+			h := asSearchHit(searched, hit)
+			found = append(found, h)
+			if !r.JSON {
+				progress.clear()
+				if _, err := fmt.Fprint(c.stdout, h.text()); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	progress.clear()
+	if r.JSON {
+		if err := printJSON(c.stdout, found); err != nil {
+			return err
+		}
+	}
+	if err := unreadError(unread); err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("nothing found: no body of the %s %s has %q (--from DAY looks further back)",
+			plural(progress.seen, "exchange"), recordPeriod(filter), shorten(r.Text, 100))
+	}
+	return nil
+}
+
+func asSearchHit(s record.Searched, hit record.Hit) searchHit {
+	return searchHit{
+		ID: s.Exchange.ID, Developer: s.Exchange.Developer, Started: s.Exchange.Started, Session: s.Exchange.Session,
+		Where: hit.Side, Count: hit.Count,
+		Before: strings.ToValidUTF8(wholeStart(hit.Before), "\uFFFD"),
+		Match:  strings.ToValidUTF8(hit.Match, "\uFFFD"),
+		After:  strings.ToValidUTF8(wholeEnd(hit.After), "\uFFFD"),
+	}
+}
+
+// text is a hit for people: where it is, and the line that holds it.
+func (h searchHit) text() string {
+	const beside = 40 // characters shown on either side
+	before, after := []rune(oneLine("|"+h.Before+"|")), oneLine("|"+h.After+"|")
+	before = before[1 : len(before)-1]
+	after = after[1 : len(after)-1]
+	context := string(before[max(0, len(before)-beside):]) + "⟦" + shorten(oneLine(h.Match), 2*beside) + "⟧" + shorten(after, beside)
+	more := ""
+	if h.Count > 1 {
+		more = fmt.Sprintf(" (the first of %s)", thousands(int64(h.Count)))
+	}
+	return fmt.Sprintf("%s  %s  %s  %s%s\n    %s\n",
+		terminal.Safe(h.ID), h.Started.UTC().Format(time.DateTime), terminal.Safe(h.Developer), h.Where, more, terminal.Safe(context))
+}
+
+// wholeStart drops the rest of a character that text begins within.
+func wholeStart(text string) string {
+	for i := 0; i < utf8.UTFMax-1 && text != "" && !utf8.RuneStart(text[0]); i++ {
+		text = text[1:]
+	}
+	return text
+}
+
+// wholeEnd drops the part of a character that text ends within.
+func wholeEnd(text string) string {
+	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
+		if end := text[len(text)-i:]; utf8.RuneStart(end[0]) {
+			if !utf8.FullRuneInString(end) {
+				return text[:len(text)-i]
+			}
+			return text
+		}
+	}
+	return text
+}
+
+// progress says on a terminal how far a long look-up has come.
+type progress struct {
+	console *console
+	shown   bool
+	on      bool
+	seen    int
+	last    time.Time
+}
+
+func startProgress(c *console) *progress {
+	_, on := terminalWidth(c.stderr)
+	return &progress{console: c, on: on, last: time.Now()}
+}
+
+// step counts a record that began at the given time.
+func (p *progress) step(started time.Time) {
+	p.seen++
+	if !p.on || time.Since(p.last) < 200*time.Millisecond {
+		return
+	}
+	p.last, p.shown = time.Now(), true
+	fmt.Fprintf(p.console.stderr, "\r\x1b[Ksearched %s, now on %s", plural(p.seen, "exchange"), started.UTC().Format(time.DateOnly))
+}
+
+// clear takes the progress off the terminal, for other lines to be printed.
+func (p *progress) clear() {
+	if p.shown {
+		fmt.Fprint(p.console.stderr, "\r\x1b[K")
+		p.shown = false
+	}
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/record"
+	"codex-proxy/internal/terminal"
+)
+
+// TestRecordCommands runs the look-ups over records that the scripts lay down
+// with 'archive NAME…': NAME.json has an exchange's facts, NAME.request and
+// NAME.response, where there is one, its bodies.
+func TestRecordCommands(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/record",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"archive": func(ts *testscript.TestScript, _ bool, names []string) {
+				for _, name := range names {
+					ts.Check(archiveFiles(ts.MkAbs("data/archive"), ts.MkAbs(name)))
+				}
+			},
+		},
+	})
+}
+
+func archiveFiles(archive, path string) error {
+	facts, err := os.ReadFile(path + ".json")
+	if err != nil {
+		return err
+	}
+	doc := record.Document{Format: record.Format}
+	if err := json.Unmarshal(facts, &doc.Exchange); err != nil {
+		return err
+	}
+	request, err := os.ReadFile(path + ".request")
+	if err != nil {
+		return err
+	}
+	doc.Request = message(request)
+	response, err := os.ReadFile(path + ".response")
+	if err == nil {
+		answer := message(response)
+		answer.Status = doc.Exchange.Status
+		doc.Response = &answer
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return archiveDocument(archive, doc)
+}
+
+// message splits a body as a record does.
+func message(body []byte) record.Message {
+	valid := strings.ToValidUTF8(string(body), "\x00\x00")
+	at := 0
+	for at < len(body) && at < len(valid) && body[at] == valid[at] {
+		at++
+	}
+	return record.Message{Body: string(body[:at]), BodyBase64: body[at:]}
+}
+
+func archiveDocument(archive string, doc record.Document) error {
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(archive, filepath.FromSlash(record.Key(doc.Exchange)))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(path, encoder.EncodeAll(raw, nil), 0o600)
+}
+
+// hostile is text that would drive a terminal: colours, a title, the clipboard
+// (OSC 52), a cursor that goes back, C1 controls, directions that mislead, bytes
+// that are no UTF-8.
+const hostile = "x\x1b[31mred\x1b]0;title\x07\x1b]52;c;cm0gLXJm\x07\rback\b\x7f\u009b2J\u0085\u202eevil\u2066\u2028line\x00"
+
+func TestNothingThatIsPrintedDrivesTheTerminal(t *testing.T) {
+	data := t.TempDir()
+	started := time.Date(2026, 2, 16, 12, 0, 0, 0, time.UTC)
+	var ids []string
+	quoted, _ := json.Marshal(hostile)
+	bodies := []string{
+		hostile,
+		`{"instructions":` + string(quoted) + `,"tools":[{"name":` + string(quoted) + `}],"input":[{"role":"user","content":` + string(quoted) + `},` +
+			`{"type":"function_call","name":` + string(quoted) + `,"call_id":"1","arguments":"{\"command\":\"\\u001b[2J\"}"},` +
+			`{"type":"function_call_output","call_id":"1","output":` + string(quoted) + `},{"type":` + string(quoted) + `}]}`,
+		`data: {"type":"response.failed","response":{"error":{"code":` + string(quoted) + `,"message":` + string(quoted) + `}}}` + "\n\n",
+	}
+	for i, body := range bodies {
+		e := exchange.Exchange{
+			Started: started, Developer: hostile, Team: hostile, TokenID: hostile, Session: hostile, Client: hostile, Method: hostile, Path: hostile,
+			ModelAsked: "other" + hostile, Model: hostile, Tier: hostile, Outcome: exchange.Outcome(hostile), Refusal: hostile, Error: hostile,
+			ErrorOrigin: exchange.OriginOpenAI, UpstreamRequestID: hostile, Status: 400 + i, Cost: exchange.Cost{State: exchange.CostPriced, Book: hostile},
+		}
+		e.ID = exchange.NewID(started)
+		ids = append(ids, e.ID)
+		doc := record.Document{Format: record.Format, Exchange: e, Request: message([]byte(body)), Response: &record.Message{Body: body, Incomplete: hostile}}
+		doc.Request.URI = hostile
+		doc.Request.Incomplete = hostile
+		if err := archiveDocument(filepath.Join(data, "archive"), doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	days := []string{"--from=2026-02-16", "--to=2026-02-16"}
+	calls := [][]string{
+		append([]string{"list"}, days...),
+		append([]string{"list", "--json"}, days...),
+		append([]string{"search", "red"}, days...),
+		append([]string{"search", "--json", "red"}, days...),
+		append([]string{"search", hostile}, days...),
+		append([]string{"search", "not there " + hostile}, days...),
+		append([]string{"origin", "red"}, days...),
+		append([]string{"origin", "--json", "red"}, days...),
+		append([]string{"origin", "not there " + hostile}, days...),
+		{"show", "not there " + hostile},
+	}
+	for _, id := range ids {
+		calls = append(calls, []string{"show", "--all", id}, []string{"show", id}, []string{"show", "--json", id})
+	}
+	for _, call := range calls {
+		var stdout, stderr bytes.Buffer
+		run(context.Background(), append([]string{"--data", data, "record"}, call...), nil, &stdout, &stderr)
+		if stdout.Len()+stderr.Len() == 0 {
+			t.Errorf("%q prints nothing", call)
+		}
+		for name, text := range map[string]string{"output": stdout.String(), "errors": stderr.String()} {
+			if safe := terminal.SafeLines(text); safe != text {
+				t.Errorf("the %s of %q would drive a terminal:\n%s", name, call, safe)
+			}
+		}
+	}
+}
+
+func TestATableFitsTheTerminal(t *testing.T) {
+	e := exchange.Exchange{
+		ID: "019c6611-2200-7aaa-8bbb-0123456789ab", Started: time.Date(2026, 2, 16, 12, 0, 0, 0, time.UTC), Developer: "a-very-long-name@department.example.com",
+		Session: "0199a213-81c0-7800-8aa1-bbab2a035a53", Model: "gpt-5-codex-2026-01-01", Status: 200, Outcome: exchange.ClientCancelled,
+	}
+	e.Usage.State, e.Usage.Total = exchange.UsageEstimated, 1_234_567
+	e.Cost = exchange.Cost{State: exchange.CostPriced, Nanos: 1_234_567_890}
+	rows := []recordRow{{Exchange: e, Session: e.Session, Model: e.Model}}
+	for _, width := range []int{100, 120, 160} {
+		var out strings.Builder
+		if err := writeRecordTable(&out, rows, width); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := len([]rune(strings.TrimSpace(line))); n > width {
+				t.Errorf("%d columns on %d:\n%s", n, width, out.String())
+			}
+		}
+	}
+}
+
+func TestCostsAndTokensSayWhenTheyAreNotKnown(t *testing.T) {
+	for want, cost := range map[string]exchange.Cost{
+		"-":        {State: exchange.CostNone},
+		"unpriced": {State: exchange.CostUnpriced},
+		"$0.0000":  {State: exchange.CostPriced},
+		"<$0.0001": {State: exchange.CostPriced, Nanos: 49_999},
+		"$0.0001":  {State: exchange.CostPriced, Nanos: 50_000},
+		"$12.3457": {State: exchange.CostPriced, Nanos: 12_345_678_901},
+	} {
+		if got := recordCost(cost); got != want {
+			t.Errorf("%+v is %q, want %q", cost, got, want)
+		}
+	}
+	for want, state := range map[string]exchange.UsageState{"-": exchange.UsageNone, "unknown": exchange.UsageMissing, "~1,000": exchange.UsageEstimated, "1,000": exchange.UsageExact} {
+		usage := exchange.Usage{State: state}
+		usage.Total = 1000
+		if got := recordTokens(usage); got != want {
+			t.Errorf("%s is %q, want %q", state, got, want)
+		}
+	}
+}
