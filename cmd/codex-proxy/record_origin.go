@@ -179,10 +179,11 @@ func holdsID(text, id string) bool {
 	return len(id) >= enough && (strings.Contains(text, id) || len(text) >= enough && strings.Contains(id, text))
 }
 
-// conversations looks for the text in what was sent and answered, for a text
-// that was no error's.
+// conversations looks for the text in what was answered, else in what was sent,
+// for a text that was no error's. A request repeats the conversation so far, so
+// where the model said it, that is the origin.
 func (r *recordOriginCommand) conversations(c *console, archive record.Archive, filter record.Filter) ([]originHit, error) {
-	hits := []originHit{}
+	answered, sent := []originHit{}, []originHit{}
 	progress := startProgress(c)
 	defer progress.clear()
 	for searched, err := range record.Search(c.ctx, archive, filter, record.Query{Text: r.Text, IgnoreCase: true}) {
@@ -192,26 +193,26 @@ func (r *recordOriginCommand) conversations(c *console, archive record.Archive, 
 		if err != nil { // said already, when the errors were looked through
 			continue
 		}
-		progress.step(searched.Exchange.Started)
+		e := searched.Exchange
+		progress.step(e.Started)
 		for _, found := range searched.Hits {
-			e := searched.Exchange
 			hit := originHit{
 				ID: e.ID, Developer: e.Developer, Started: e.Started, Session: e.Session, Status: e.Status, Outcome: e.Outcome,
-				UpstreamRequestID: e.UpstreamRequestID, SaidBy: exchange.OriginOpenAI,
-				Cause:  "it is part of the model's answer, not an error",
-				Advice: "nothing went wrong: 'codex-proxy record show " + e.ID + "' shows the conversation",
+				UpstreamRequestID: e.UpstreamRequestID, Advice: originAdvice(e),
 			}
-			if found.Side == record.SideRequest {
-				hit.SaidBy = exchange.OriginClient
-				hit.Cause = "it is part of what the client sent: the developer's words, a file, a tool's output, or an earlier answer of the model"
+			if found.Side == record.SideResponse {
+				hit.SaidBy, hit.Cause = exchange.OriginOpenAI, "it is part of the model's answer, not an error"
+				answered = append(answered, hit)
+			} else {
+				hit.SaidBy, hit.Cause = exchange.OriginClient, "it is part of what the client sent: the developer's words, a file, a tool's output"
+				sent = append(sent, hit)
 			}
-			hits = append(hits, hit)
-		}
-		if r.Limit > 0 && len(hits) >= r.Limit {
-			break
 		}
 	}
-	return hits, nil
+	if len(answered) > 0 {
+		return answered, nil
+	}
+	return sent, nil
 }
 
 // print prints the hits for people.

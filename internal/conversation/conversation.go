@@ -221,6 +221,6 @@ func parse(document []byte) (gjson.Result, bool) {
 // unreadable names a request that is no JSON.
 func unreadable(document []byte) string {
 	const shown = 2000
-	text := "[not JSON, " + Size(len(document)) + "]"
+	text := "[not readable as JSON, " + Size(len(document)) + "]"
 	return text + "\n" + string(document[:min(shown, len(document))])
 }

@@ -82,7 +82,10 @@ func Show(status int, promo string, body []byte, broken bool) (Shown, bool) {
 	case status == http.StatusBadRequest:
 		return Shown{Text: strings.TrimSpace(string(body)), Cause: "an answer with status 400: Codex prints its body"}, true
 	case status == http.StatusTooManyRequests && kind == "usage_limit_reached":
-		return usageLimit.with(join(promo, "try again at …"), " "), true
+		if promo != "" {
+			return usageLimit.with(promo+", or try again at …", " "), true
+		}
+		return usageLimit.with("Try again at …", " "), true
 	case status == http.StatusTooManyRequests:
 		return retryLimit.with("", ""), true
 	case status == http.StatusInternalServerError:
