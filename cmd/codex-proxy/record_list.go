@@ -133,7 +133,7 @@ func recordColumns() []recordColumn {
 		{
 			title:  "started (UTC)",
 			cell:   func(e exchange.Exchange) string { return e.Started.UTC().Format(time.DateTime) },
-			narrow: func(e exchange.Exchange) string { return e.Started.UTC().Format("01-02 15:04:05") },
+			narrow: func(e exchange.Exchange) string { return e.Started.UTC().Format("01-02 15:04") },
 		},
 		{title: "developer", least: 10, cell: func(e exchange.Exchange) string { return e.Developer }},
 		{

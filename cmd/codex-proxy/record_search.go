@@ -108,7 +108,7 @@ func (h searchHit) text() string {
 		more = fmt.Sprintf(" (the first of %s)", thousands(int64(h.Count)))
 	}
 	return fmt.Sprintf("%s  %s  %s  %s%s\n    %s\n",
-		terminal.Safe(h.ID), h.Started.UTC().Format(time.DateTime), terminal.Safe(h.Developer), h.Where, more, terminal.Safe(context))
+		terminal.Safe(h.ID), h.Started.UTC().Format(time.DateTime), h.Where, terminal.Safe(h.Developer), more, terminal.Safe(context))
 }
 
 // wholeStart drops the rest of a character that text begins within.

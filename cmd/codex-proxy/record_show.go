@@ -36,8 +36,7 @@ func (r *recordShowCommand) Run(c *console) error {
 	case r.Raw:
 		return r.raw(c, doc)
 	}
-	page := pageOf(doc)
-	page.all = r.All
+	page := &page{doc: doc, all: r.All}
 	if !r.Request && !r.Response {
 		page.facts()
 	}
@@ -74,8 +73,6 @@ type page struct {
 	out strings.Builder
 }
 
-func pageOf(doc *record.Document) *page { return &page{doc: doc} }
-
 // fact prints one line of the header, unless there is nothing to say.
 func (p *page) fact(name, format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); text != "" {
@@ -90,7 +87,7 @@ func (p *page) facts() {
 	p.fact("developer", "%s", list(e.Developer, prefixed("team ", e.Team), prefixed("token ", e.TokenID)))
 	p.fact("session", "%s", e.Session)
 	p.fact("client", "%s", e.Client)
-	p.fact("when", "%s UTC%s", e.Started.UTC().Format("2006-01-02 15:04:05.000"), timing(e))
+	p.fact("when", "%s UTC%s", e.Started.UTC().Format(time.DateTime), timing(e))
 	p.fact("call", "%s", list(e.Method+" "+p.uri(), string(e.Transport), when(e.Warmup, "warm-up")))
 	model := e.Model
 	if e.ModelAsked != "" && e.ModelAsked != e.Model {
@@ -146,7 +143,7 @@ func timing(e exchange.Exchange) string {
 		parts += ", first byte after " + duration(e.FirstByteMicros)
 	}
 	if e.AddedMicros > 0 {
-		parts += ", of that the proxy's " + duration(e.AddedMicros)
+		parts += ", the proxy's part " + duration(e.AddedMicros)
 	}
 	return parts
 }
@@ -168,9 +165,9 @@ func usageLine(u exchange.Usage) string {
 	case exchange.UsageMissing:
 		return "unknown: the answer does not say"
 	case exchange.UsageExact, exchange.UsageEstimated:
-		line := fmt.Sprintf("%s tokens: input %s (cached %s), output %s (reasoning %s)",
-			thousands(u.Total), thousands(u.Input), thousands(u.Cached), thousands(u.Output), thousands(u.Reasoning))
-		return line + strings.Repeat(", estimated", len(when(u.State == exchange.UsageEstimated, "1")))
+		estimated := when(u.State == exchange.UsageEstimated, ", estimated")
+		return fmt.Sprintf("%s tokens: input %s (cached %s), output %s (reasoning %s)%s",
+			thousands(u.Total), thousands(u.Input), thousands(u.Cached), thousands(u.Output), thousands(u.Reasoning), estimated)
 	}
 	return "none"
 }
