@@ -27,8 +27,8 @@ type recordCommand struct {
 
 // recordDays are the days of the records that a command looks at.
 type recordDays struct {
-	From string `help:"First day (UTC), such as 2026-02-16. By default 30 days before the last." placeholder:"DAY"`
-	To   string `help:"Last day (UTC), inclusive. By default today." placeholder:"DAY"`
+	From string `help:"First day (UTC), such as 2026-02-16. By default 30 days before the last." env:"-" placeholder:"DAY"`
+	To   string `help:"Last day (UTC), inclusive. By default today." env:"-" placeholder:"DAY"`
 }
 
 // filter returns the records of the days.
@@ -69,9 +69,9 @@ func recordPeriod(f record.Filter) string {
 	return "from " + first + " to " + last + " (UTC)"
 }
 
-// printJSON prints a value as JSON that cannot drive a terminal either: what
+// printSafeJSON prints a value as JSON that cannot drive a terminal either: what
 // could is escaped, which means the same to a program.
-func printJSON(w io.Writer, value any) error {
+func printSafeJSON(w io.Writer, value any) error {
 	var out strings.Builder
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)

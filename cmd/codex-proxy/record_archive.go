@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"iter"
@@ -14,16 +13,12 @@ import (
 )
 
 // openArchive opens the archive for reading.
-func openArchive(c *console) (record.Archive, error) {
+func openArchive(c *console) (record.Source, error) {
 	return archiveReader{files: os.DirFS(c.settings.archiveDirectory())}, nil
 }
 
 // archiveReader reads an archive that is a directory.
 type archiveReader struct{ files fs.FS }
-
-func (archiveReader) Put(context.Context, string, io.Reader, int64) error {
-	return errors.New("this archive is open for reading alone")
-}
 
 func (a archiveReader) Get(_ context.Context, key string) (io.ReadCloser, error) {
 	return a.files.Open(key)

@@ -14,14 +14,14 @@ import (
 
 type recordListCommand struct {
 	recordDays
+	jsonFlag
 
-	Day       string `help:"One day (UTC), such as 2026-02-16, instead of --from and --to." placeholder:"DAY"`
-	Developer string `help:"Only this developer's."`
-	Session   string `help:"Only this Codex session's; its first or last 8 characters are enough."`
-	Model     string `help:"Only those that this model answered."`
-	Outcome   string `help:"Only those that ended so: completed, failed, upstream_error, client_cancelled, interrupted or refused."`
-	Limit     int    `help:"How many to list at most; 0 lists all." default:"50"`
-	JSON      bool   `help:"Print JSON: a list of exchanges with all that is known of each."`
+	Day       string `help:"One day (UTC), such as 2026-02-16, instead of --from and --to." env:"-" placeholder:"DAY"`
+	Developer string `help:"Only this developer's." env:"-"`
+	Session   string `help:"Only this Codex session's; its first or last 8 characters are enough." env:"-"`
+	Model     string `help:"Only those that this model answered." env:"-"`
+	Outcome   string `help:"Only those that ended so: completed, failed, upstream_error, client_cancelled, interrupted or refused." env:"-"`
+	Limit     int    `help:"How many to list at most; 0 lists all." env:"-" default:"50"`
 }
 
 // recordRow is an exchange as record list prints it in JSON; a session and a
@@ -59,7 +59,7 @@ func (r *recordListCommand) Run(c *console) error {
 		rows = append(rows, recordRow{Exchange: e, Session: e.Session, Model: e.Model})
 	}
 	if r.JSON {
-		err = printJSON(c.stdout, rows)
+		err = printSafeJSON(c.stdout, rows)
 	} else {
 		err = r.print(c, filter, rows, more)
 	}

@@ -14,11 +14,11 @@ import (
 
 type recordOriginCommand struct {
 	recordDays
+	jsonFlag
 
 	Text      string `arg:"" help:"What the developer saw, or a part of it, or a request id."`
-	Developer string `help:"Only this developer's exchanges."`
-	Limit     int    `help:"How many exchanges to name at most, the newest; 0 names all." default:"10"`
-	JSON      bool   `help:"Print JSON: a list of exchanges."`
+	Developer string `help:"Only this developer's exchanges." env:"-"`
+	Limit     int    `help:"How many exchanges to name at most, the newest; 0 names all." env:"-" default:"10"`
 }
 
 // originHit is an exchange in which the text was said.
@@ -67,7 +67,7 @@ func (r *recordOriginCommand) Run(c *console) error {
 		return err
 	}
 	if r.JSON {
-		err = printJSON(c.stdout, hits[:r.bounded(len(hits))])
+		err = printSafeJSON(c.stdout, hits[:r.bounded(len(hits))])
 	} else {
 		err = r.print(c, hits)
 	}
@@ -94,7 +94,7 @@ func (r *recordOriginCommand) bounded(n int) int {
 // errors looks for the text among the exchanges that went wrong: in what was
 // said, and in what Codex made of it. Where the text holds the id of an
 // exchange, that one alone is meant.
-func (r *recordOriginCommand) errors(c *console, archive record.Archive, filter record.Filter) (hits []originHit, unread int, err error) {
+func (r *recordOriginCommand) errors(c *console, archive record.Source, filter record.Filter) (hits []originHit, unread int, err error) {
 	hits = []originHit{}
 	progress := startProgress(c)
 	defer progress.clear()
@@ -125,7 +125,7 @@ func (r *recordOriginCommand) errors(c *console, archive record.Archive, filter 
 }
 
 // inError reports whether an exchange said the text when it went wrong.
-func (r *recordOriginCommand) inError(c *console, archive record.Archive, e exchange.Exchange) (originHit, bool, error) {
+func (r *recordOriginCommand) inError(c *console, archive record.Source, e exchange.Exchange) (originHit, bool, error) {
 	named := holdsID(r.Text, e.ID) || holdsID(r.Text, e.UpstreamRequestID)
 	wrong := e.ErrorOrigin != "" || e.Outcome != exchange.Completed
 	if !named && !wrong {
@@ -182,7 +182,7 @@ func holdsID(text, id string) bool {
 // conversations looks for the text in what was answered, else in what was sent,
 // for a text that was no error's. A request repeats the conversation so far, so
 // where the model said it, that is the origin.
-func (r *recordOriginCommand) conversations(c *console, archive record.Archive, filter record.Filter) ([]originHit, error) {
+func (r *recordOriginCommand) conversations(c *console, archive record.Source, filter record.Filter) ([]originHit, error) {
 	answered, sent := []originHit{}, []originHit{}
 	progress := startProgress(c)
 	defer progress.clear()

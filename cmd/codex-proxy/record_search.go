@@ -12,11 +12,11 @@ import (
 
 type recordSearchCommand struct {
 	recordDays
+	jsonFlag
 
 	Text       string `arg:"" help:"What to look for, as a person reads it: it is also found where JSON escapes it."`
-	Developer  string `help:"Only this developer's exchanges."`
-	IgnoreCase bool   `help:"Take upper and lower case for the same." short:"i"`
-	JSON       bool   `help:"Print JSON: a list of hits."`
+	Developer  string `help:"Only this developer's exchanges." env:"-"`
+	IgnoreCase bool   `help:"Take upper and lower case for the same." env:"-" short:"i"`
 }
 
 // searchHit is a hit as record search prints it in JSON.
@@ -72,7 +72,7 @@ func (r *recordSearchCommand) Run(c *console) error {
 	}
 	progress.clear()
 	if r.JSON {
-		if err := printJSON(c.stdout, found); err != nil {
+		if err := printSafeJSON(c.stdout, found); err != nil {
 			return err
 		}
 	}

@@ -15,11 +15,11 @@ import (
 
 type recordShowCommand struct {
 	ID       string `arg:"" help:"The exchange's id, or 8 characters or more of its beginning or end."`
-	All      bool   `help:"Show earlier items of the conversation and the instructions too."`
-	Raw      bool   `help:"Print the body's very bytes instead: the request's, or with --response the answer's."`
-	JSON     bool   `help:"Print the whole record as JSON; request.body and response.body are as they travelled."`
-	Request  bool   `help:"Only the request." xor:"side"`
-	Response bool   `help:"Only the answer." xor:"side"`
+	All      bool   `help:"Show earlier items of the conversation and the instructions too." env:"-"`
+	Raw      bool   `help:"Print the body's very bytes instead: the request's, or with --response the answer's." env:"-"`
+	JSON     bool   `help:"Print the whole record as JSON; request.body and response.body are as they travelled." env:"-"`
+	Request  bool   `help:"Only the request." env:"-" xor:"side"`
+	Response bool   `help:"Only the answer." env:"-" xor:"side"`
 }
 
 func (r *recordShowCommand) Run(c *console) error {
@@ -32,7 +32,7 @@ func (r *recordShowCommand) Run(c *console) error {
 	case err != nil:
 		return err
 	case r.JSON:
-		return printJSON(c.stdout, doc)
+		return printSafeJSON(c.stdout, doc)
 	case r.Raw:
 		return r.raw(c, doc)
 	}
@@ -220,7 +220,7 @@ func (p *page) entry(entry conversation.Entry) {
 	}
 	text := strings.TrimRight(entry.Text, "\n")
 	if entry.Kind == conversation.Instructions && !p.all {
-		text = folded(text)
+		text = beginning(text)
 	}
 	p.out.WriteString("\n")
 	if title != "" {
@@ -234,16 +234,16 @@ func (p *page) entry(entry conversation.Entry) {
 	}
 }
 
-// folded is the beginning of a long text.
-func folded(text string) string {
+// beginning is how a long text begins.
+func beginning(text string) string {
 	const shownLines, shownCharacters = 3, 300
 	lines := strings.SplitAfter(text, "\n")
-	beginning := shorten(strings.Join(lines[:min(shownLines, len(lines))], ""), shownCharacters)
-	beginning = strings.TrimRight(beginning, "\n")
-	if beginning == text {
+	shown := shorten(strings.Join(lines[:min(shownLines, len(lines))], ""), shownCharacters)
+	shown = strings.TrimRight(shown, "\n")
+	if shown == text {
 		return text
 	}
-	return fmt.Sprintf("%s\n… %s in all (--all shows them)", strings.TrimSuffix(beginning, "…"), conversation.Size(len(text)))
+	return fmt.Sprintf("%s\n… %s in all (--all shows them)", strings.TrimSuffix(shown, "…"), conversation.Size(len(text)))
 }
 
 func plural(n int, thing string) string {

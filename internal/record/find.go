@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"net/url"
@@ -14,6 +15,12 @@ import (
 
 	"codex-proxy/internal/exchange"
 )
+
+// Source is the part of an Archive that looking things up needs.
+type Source interface {
+	Get(ctx context.Context, key string) (io.ReadCloser, error)
+	Keys(ctx context.Context, first, last time.Time) iter.Seq2[string, error]
+}
 
 // Filter chooses records. Its zero fields choose all.
 type Filter struct {
@@ -57,7 +64,7 @@ func placeOf(key string) Place {
 // Exchanges yields the facts of the records that the filter chooses, the newest
 // first. It reads no body where the facts stand before the bodies. A record that
 // cannot be read is yielded as an error, and the rest follows.
-func Exchanges(ctx context.Context, archive Archive, filter Filter) iter.Seq2[exchange.Exchange, error] {
+func Exchanges(ctx context.Context, archive Source, filter Filter) iter.Seq2[exchange.Exchange, error] {
 	return func(yield func(exchange.Exchange, error) bool) {
 		for place, err := range newestFirst(ctx, archive, filter) {
 			if err != nil {
@@ -75,7 +82,7 @@ func Exchanges(ctx context.Context, archive Archive, filter Filter) iter.Seq2[ex
 	}
 }
 
-func readFacts(ctx context.Context, archive Archive, place Place) (exchange.Exchange, error) {
+func readFacts(ctx context.Context, archive Source, place Place) (exchange.Exchange, error) {
 	var facts exchange.Exchange
 	enough := errors.New("enough")
 	err := walk(ctx, archive, place, visitor{facts: func(e exchange.Exchange) error {
@@ -90,7 +97,7 @@ func readFacts(ctx context.Context, archive Archive, place Place) (exchange.Exch
 
 // newestFirst yields the places that the filter's days and developer choose. It
 // holds one day's places at a time, and stops at the first error.
-func newestFirst(ctx context.Context, archive Archive, filter Filter) iter.Seq2[Place, error] {
+func newestFirst(ctx context.Context, archive Source, filter Filter) iter.Seq2[Place, error] {
 	return func(yield func(Place, error) bool) {
 		for day := filter.Last; !day.Before(filter.First); day = day.AddDate(0, 0, -1) {
 			var places []Place
@@ -124,7 +131,7 @@ var earliest = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 // ends with it (8 characters at least). The error says so, wrapping
 // fs.ErrNotExist, when there is none, and names the candidates when there are
 // several. now bounds the days it looks at.
-func Find(ctx context.Context, archive Archive, id string, now time.Time) (Place, error) {
+func Find(ctx context.Context, archive Source, id string, now time.Time) (Place, error) {
 	id = strings.ToLower(strings.TrimSpace(id))
 	if len(id) < shortestPart {
 		return Place{}, fmt.Errorf("%q is too short for an exchange's id: give its first or last %d characters at least", id, shortestPart)
@@ -152,7 +159,7 @@ func Find(ctx context.Context, archive Archive, id string, now time.Time) (Place
 }
 
 // Open returns the document of the exchange that Find finds.
-func Open(ctx context.Context, archive Archive, id string, now time.Time) (*Document, error) {
+func Open(ctx context.Context, archive Source, id string, now time.Time) (*Document, error) {
 	place, err := Find(ctx, archive, id, now)
 	if err != nil {
 		return nil, err
@@ -161,7 +168,7 @@ func Open(ctx context.Context, archive Archive, id string, now time.Time) (*Docu
 }
 
 // Load returns the document under a key.
-func Load(ctx context.Context, archive Archive, key string) (*Document, error) {
+func Load(ctx context.Context, archive Source, key string) (*Document, error) {
 	file, err := archive.Get(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("open the record %s: %w", placeOf(key).ID, err)
@@ -174,7 +181,7 @@ func Load(ctx context.Context, archive Archive, key string) (*Document, error) {
 	return doc, nil
 }
 
-func matching(ctx context.Context, archive Archive, part string, first, last time.Time) ([]Place, error) {
+func matching(ctx context.Context, archive Source, part string, first, last time.Time) ([]Place, error) {
 	var found []Place
 	for key, err := range archive.Keys(ctx, first, last) {
 		if err != nil {

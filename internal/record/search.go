@@ -41,7 +41,7 @@ type Hit struct {
 // and yields each record it looked through, found or not, the newest first. It
 // uses all cores and holds a few chunks of each body, never a whole one. A
 // record that cannot be read is yielded as an error, and the rest follows.
-func Search(ctx context.Context, archive Archive, filter Filter, query Query) iter.Seq2[Searched, error] {
+func Search(ctx context.Context, archive Source, filter Filter, query Query) iter.Seq2[Searched, error] {
 	return func(yield func(Searched, error) bool) {
 		if query.Text == "" {
 			yield(Searched{}, errors.New("there is no text to search for"))
@@ -93,7 +93,7 @@ func Search(ctx context.Context, archive Archive, filter Filter, query Query) it
 	}
 }
 
-func searchRecord(ctx context.Context, archive Archive, place Place, query Query) (Searched, error) {
+func searchRecord(ctx context.Context, archive Source, place Place, query Query) (Searched, error) {
 	found := Searched{Exchange: exchange.Exchange{ID: place.ID, Developer: place.Developer}}
 	sides := map[Side]*matcher{
 		SideRequest:  newMatcher(query),

@@ -22,20 +22,8 @@ import (
 	"codex-proxy/internal/exchange"
 )
 
-// directory is an archive on a directory, without the durability of a real one.
+// directory is an archive on a directory, for reading.
 type directory string
-
-func (d directory) Put(_ context.Context, key string, doc io.Reader, _ int64) error {
-	path := filepath.Join(string(d), filepath.FromSlash(key))
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	raw, err := io.ReadAll(doc)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, raw, 0o600)
-}
 
 func (d directory) Get(_ context.Context, key string) (io.ReadCloser, error) {
 	return os.Open(filepath.Join(string(d), filepath.FromSlash(key)))
@@ -62,7 +50,7 @@ func (d directory) Keys(_ context.Context, first, last time.Time) iter.Seq2[stri
 	}
 }
 
-func put(t testing.TB, archive Archive, doc Document) exchange.Exchange {
+func put(t testing.TB, archive directory, doc Document) exchange.Exchange {
 	t.Helper()
 	doc.Format = Format
 	if doc.Exchange.ID == "" {
@@ -76,14 +64,17 @@ func put(t testing.TB, archive Archive, doc Document) exchange.Exchange {
 	return doc.Exchange
 }
 
-func putRaw(t testing.TB, archive Archive, key string, raw []byte) {
+func putRaw(t testing.TB, archive directory, key string, raw []byte) {
 	t.Helper()
 	encoder, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	packed := encoder.EncodeAll(raw, nil)
-	if err := archive.Put(t.Context(), key, bytes.NewReader(packed), int64(len(packed))); err != nil {
+	path := filepath.Join(string(archive), filepath.FromSlash(key))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, encoder.EncodeAll(raw, nil), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -99,7 +90,7 @@ func around16th() Filter {
 }
 
 // hits runs a search and returns "developer side before[match]after" of each hit.
-func hits(t *testing.T, archive Archive, filter Filter, query Query) []string {
+func hits(t *testing.T, archive directory, filter Filter, query Query) []string {
 	t.Helper()
 	var all []string
 	for searched, err := range Search(t.Context(), archive, filter, query) {

@@ -43,7 +43,7 @@ type visitor struct {
 }
 
 // walk reads a record from end to end and never holds a whole body.
-func walk(ctx context.Context, archive Archive, place Place, v visitor) error {
+func walk(ctx context.Context, archive Source, place Place, v visitor) error {
 	file, err := archive.Get(ctx, place.Key)
 	if err != nil {
 		return fmt.Errorf("open the record %s: %w", place.ID, err)
