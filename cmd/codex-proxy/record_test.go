@@ -27,6 +27,7 @@ func TestRecordCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/record",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": scriptExits,
 			"archive": func(ts *testscript.TestScript, _ bool, names []string) {
 				for _, name := range names {
 					ts.Check(archiveFiles(ts.MkAbs("data/archive"), ts.MkAbs(name)))

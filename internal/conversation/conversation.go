@@ -14,6 +14,7 @@ package conversation
 import (
 	"bytes"
 	"encoding/json"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
@@ -141,6 +142,10 @@ func (r *reader) request(document []byte) {
 func (r *reader) answer(document []byte) {
 	body, ok := parse(document)
 	if !ok || !body.IsObject() {
+		if !utf8.Valid(document) {
+			r.note("[binary, " + Size(len(document)) + "]")
+			return
+		}
 		r.add(Entry{Kind: Note, Name: "text", Text: string(document)})
 		return
 	}
@@ -220,6 +225,9 @@ func parse(document []byte) (gjson.Result, bool) {
 
 // unreadable names a request that is no JSON.
 func unreadable(document []byte) string {
+	if !utf8.Valid(document) {
+		return "[binary, " + Size(len(document)) + "]"
+	}
 	const shown = 2000
 	text := "[not readable as JSON, " + Size(len(document)) + "]"
 	return text + "\n" + string(document[:min(shown, len(document))])

@@ -55,6 +55,10 @@ func TestARequestIsReadWhateverItsForm(t *testing.T) {
 			body: "--boundary\r\nfile",
 			want: []Entry{{Kind: Note, Text: "[not readable as JSON, 16 B]\n--boundary\r\nfile"}},
 		},
+		"bytes that are no text": {
+			body: "\x28\xb5\x2f\xfd",
+			want: []Entry{{Kind: Note, Text: "[binary, 4 B]"}},
+		},
 		"JSON that broke off": {
 			body: "{\"input\":\n[{\"role\":\"us",
 			want: []Entry{{Kind: Note, Text: "[not readable as JSON, 22 B]\n{\"input\":\n[{\"role\":\"us"}},
@@ -139,6 +143,10 @@ func TestAnAnswerIsReadWhateverItsForm(t *testing.T) {
 		"another JSON": {
 			body: `{"data":[{"id":"gpt-5"}]}`,
 			want: []Entry{{Kind: Note, Name: "JSON", Text: "data:\n  - id: gpt-5"}},
+		},
+		"bytes that are no text": {
+			body: "\x89PNG\r\n\x1a\n",
+			want: []Entry{{Kind: Note, Text: "[binary, 7 B]"}},
 		},
 		"a failed event": {
 			body: `data: {"type":"response.failed","response":{"error":{"code":"insufficient_quota","message":"spent"}}}`,
