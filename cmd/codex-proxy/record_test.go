@@ -26,6 +26,11 @@ import (
 func TestRecordCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/record",
+		Setup: func(env *testscript.Env) error {
+			// Under the race detector each command would sleep a second at its end.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits,
 			"archive": func(ts *testscript.TestScript, _ bool, names []string) {
