@@ -33,11 +33,15 @@ func main() {
 type commands struct {
 	Settings
 
+	Serve     serveCommand     `cmd:"" help:"Run the proxy."`
+	Demo      demoCommand      `cmd:"" help:"Run the whole product against a simulated OpenAI, without a key."`
 	Developer developerCommand `cmd:"" help:"Add, list, change, disable and remove developers."`
 	Token     tokenCommand     `cmd:"" help:"Issue, list, revoke, rotate and import developers' tokens."`
 	Team      teamCommand      `cmd:"" help:"Set, list and remove teams: which models, what budgets, what limits."`
 	Record    recordCommand    `cmd:"" help:"Look up what was sent and answered: list, show, search, origin."`
 
+	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
+	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`
 	Version versionCommand `cmd:"" help:"Print the version, the commit and the toolchain that built it."`
 }
 
@@ -60,6 +64,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Name("codex-proxy"),
 		kong.Description("A proxy between Codex and OpenAI: one token per developer, every exchange on record, counted and priced."),
 		kong.Writers(stdout, stderr),
+		kong.Vars{"data": defaultData},
 		kong.Exit(func(code int) { exit = code }),
 		kong.DefaultEnvars("CODEX_PROXY"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -69,7 +74,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "codex-proxy: %v\n", err)
 		return exitFailed
 	}
-	if err := useSettingsFile(parser, args); err != nil {
+	if err := useSettingsFile(parser, &cli.Settings, args); err != nil {
 		fmt.Fprintf(stderr, "codex-proxy: %v\n", err)
 		return exitMisuse
 	}

@@ -19,8 +19,18 @@ type Settings struct {
 	// when named explicitly.
 	Config string `help:"Settings file (TOML). A flag beats a CODEX_PROXY_… variable, which beats the file." default:"codex-proxy.toml" placeholder:"FILE"`
 	// Data is the directory that holds all local state.
-	Data string `help:"Directory that holds all local state." default:"data" placeholder:"DIR"`
+	Data string `help:"Directory that holds all local state." default:"${data}" placeholder:"DIR"`
+	// Archive is where records are kept; empty is the directory archive in Data.
+	Archive string `help:"Directory that holds the records, if not DIR/archive." placeholder:"DIR"`
+	// Prices is a file that overrides the built-in price book.
+	Prices string `help:"Price file (TOML) whose entries override the built-in price book and the settings file's [[price]] tables." placeholder:"FILE"`
+
+	// priceTables are the settings file's [[price]] tables, as TOML.
+	priceTables []byte
 }
+
+// defaultData is where local state lives unless the settings say otherwise.
+const defaultData = "data"
 
 // developersFile is the database of developers, teams and tokens.
 func (s *Settings) developersFile() string { return filepath.Join(s.Data, "developers.db") }
@@ -29,7 +39,12 @@ func (s *Settings) developersFile() string { return filepath.Join(s.Data, "devel
 func (s *Settings) ledgerFile() string { return filepath.Join(s.Data, "ledger.db") }
 
 // archiveDirectory holds the closed records.
-func (s *Settings) archiveDirectory() string { return filepath.Join(s.Data, "archive") }
+func (s *Settings) archiveDirectory() string {
+	if s.Archive != "" {
+		return s.Archive
+	}
+	return filepath.Join(s.Data, "archive")
+}
 
 // spoolDirectory holds the records that are still open or on their way to the
 // archive.
@@ -41,7 +56,7 @@ var tables = map[string]bool{"price": true, "secrets": true}
 
 // useSettingsFile lets the settings file answer for flags that were not given.
 // A key that no flag has is an error: a misspelt setting must not pass silently.
-func useSettingsFile(parser *kong.Kong, args []string) error {
+func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error {
 	path, named := settingsPath(args)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
@@ -64,6 +79,11 @@ func useSettingsFile(parser *kong.Kong, args []string) error {
 	for key := range values {
 		if !known[key] && !tables[key] {
 			return fmt.Errorf("the settings file %s has the unknown key %q: settings are named like the flags ('codex-proxy serve --help')", path, key)
+		}
+	}
+	if prices, ok := values["price"]; ok {
+		if settings.priceTables, err = toml.Marshal(map[string]any{"price": prices}); err != nil {
+			return fmt.Errorf("read the settings file %s: its [[price]] tables: %w", path, err)
 		}
 	}
 	resolver := kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {

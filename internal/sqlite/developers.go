@@ -79,6 +79,9 @@ func OpenDevelopers(ctx context.Context, path string) (*Developers, error) {
 // Close closes the database.
 func (s *Developers) Close() error { return errors.Join(s.grant.Close(), s.db.Close()) }
 
+// Ping returns why the store cannot be read; nil when it can.
+func (s *Developers) Ping(ctx context.Context) error { return s.db.ping(ctx) }
+
 // AddDeveloper implements developer.Store.
 func (s *Developers) AddDeveloper(ctx context.Context, d developer.Developer, tokens ...developer.Credential) error {
 	if err := d.Validate(); err != nil {

@@ -93,6 +93,15 @@ func (db *DB) Write(ctx context.Context, change func(tx *sql.Tx) error) error {
 	return nil
 }
 
+// ping returns why the file cannot be read; nil when it can.
+func (db *DB) ping(ctx context.Context) error {
+	var one int
+	if err := db.reader.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)`).Scan(&one); err != nil {
+		return fmt.Errorf("read %s: %w", db.path, explain(err))
+	}
+	return nil
+}
+
 // Close closes the file. Statements prepared on it are of no use afterwards.
 func (db *DB) Close() error {
 	var errs []error

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"codex-proxy/internal/admission"
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/disk"
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/metrics"
+	"codex-proxy/internal/record"
+	"codex-proxy/internal/sqlite"
+	"codex-proxy/internal/upstream"
+)
+
+// proxy is the whole product, assembled: every part once, wired as the settings
+// say.
+type proxy struct {
+	log      *slog.Logger
+	upstream *url.URL
+	now      func() time.Time
+
+	developers *sqlite.Developers
+	ledger     *sqlite.Ledger
+	spool      *record.Spool
+	lastUsed   *developer.Recorder
+	gateway    *gateway.Gateway
+	metrics    *metrics.Metrics
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// proxyOptions are what serve and demo differ in.
+type proxyOptions struct {
+	upstream *url.URL
+	key      func() upstream.Key
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// openProxy opens every part, closes what an earlier run left open, and starts
+// what runs beside the exchanges. Close ends it.
+func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err error) {
+	p := &proxy{log: o.log, upstream: o.upstream, now: o.now}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.closeStores())
+		}
+	}()
+	book, err := c.settings.priceBook()
+	if err != nil {
+		return nil, err
+	}
+	if p.developers, err = sqlite.OpenDevelopers(c.ctx, c.settings.developersFile()); err != nil {
+		return nil, err
+	}
+	if p.ledger, err = sqlite.OpenLedger(c.ctx, c.settings.ledgerFile()); err != nil {
+		return nil, err
+	}
+	archive, err := disk.NewArchive(c.settings.archiveDirectory())
+	if err != nil {
+		return nil, err
+	}
+	// The spool's lock says that no other process writes here.
+	p.spool, err = record.OpenSpool(c.settings.spoolDirectory(), record.Options{
+		Archive: archive, Ledger: p.ledger.Add, Log: o.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := archive.Clean(); err != nil {
+		return nil, err
+	}
+	interrupted, err := p.spool.Recover(c.ctx, func(e *exchange.Exchange, request, response io.Reader) {
+		gateway.Recovered(e, request, response)
+		e.Cost = book.Rate(e.Model, e.Tier, e.Started, e.Usage)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if interrupted > 0 {
+		o.log.Warn("exchanges that the last run left open are closed as interrupted", "count", interrupted)
+	}
+	p.lastUsed = developer.NewRecorder(p.developers)
+	p.metrics = metrics.New(p.spool.Depth)
+	p.gateway = gateway.New(gateway.Config{
+		Upstream: o.upstream, Key: o.key,
+		Transport:     upstream.NewTransport(upstream.TransportOptions{AnswerTimeout: s.AnswerIdle}),
+		Authenticator: &authenticator{developer.NewAuthenticator(p.developers, o.now), p.lastUsed, o.now},
+		Desk:          admission.NewDesk(p.ledger, o.now),
+		Recorder:      p.spool, BestEffort: s.Audit == "best-effort", Unrecorded: p.countUnrecorded,
+		Rate: book.Rate, Meter: p.metrics, Log: o.log, Now: o.now,
+		WebSocket: s.WebSocket == "on", Limits: s.limits(),
+	})
+
+	background, stop := context.WithCancel(context.WithoutCancel(c.ctx))
+	p.stop = stop
+	p.running.Go(func() { p.gateway.Watch(background) })
+	p.running.Go(func() {
+		p.lastUsed.Run(background, func(err error) { o.log.Warn("last use of tokens is not written down", "error", err) })
+	})
+	return p, nil
+}
+
+// countUnrecorded counts an exchange that has no record (--audit=best-effort).
+func (p *proxy) countUnrecorded(e exchange.Exchange) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := p.ledger.Add(ctx, []exchange.Exchange{e}); err != nil {
+		p.log.Error("exchange is neither recorded nor counted", "id", e.ID, "error", err)
+	}
+}
+
+// Close settles what is on record and closes every part.
+func (p *proxy) Close(ctx context.Context) error {
+	p.stop()
+	p.running.Wait()
+	err := p.spool.Close(ctx)
+	p.spool = nil // closed
+	return errors.Join(err, p.closeStores())
+}
+
+func (p *proxy) closeStores() error {
+	var errs []error
+	if p.spool != nil {
+		errs = append(errs, p.spool.Close(context.Background()))
+	}
+	if p.ledger != nil {
+		errs = append(errs, p.ledger.Close())
+	}
+	if p.developers != nil {
+		errs = append(errs, p.developers.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// handler routes between the proxy's own pages and upstream.
+func (p *proxy) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.HandleFunc("GET /readyz", p.ready)
+	mux.Handle("GET /metrics", p.metrics.Handler())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz", "/metrics":
+			mux.ServeHTTP(w, r)
+		default: // not through the mux, which would redirect paths that it cleans
+			p.gateway.ServeHTTP(w, r)
+		}
+	})
+}
+
+// ready says whether an exchange could begin now, part by part.
+func (p *proxy) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	checks := map[string]error{
+		"developers": p.developers.Ping(ctx),
+		"ledger":     p.ledger.Ping(ctx),
+		"spool":      p.spool.Ready(),
+	}
+	parts := map[string]string{}
+	status := http.StatusOK
+	for part, err := range checks {
+		parts[part] = "ok"
+		if err != nil {
+			status = http.StatusServiceUnavailable
+			parts[part] = "cannot serve" // the reason is the operator's, in the log
+			p.log.Error("not ready", "part", part, "error", err)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(parts) // the asker may be gone
+}
+
+// add adds a developer and returns their first token.
+func (p *proxy) add(ctx context.Context, id, name, team string) (token string, err error) {
+	d, err := developer.New(id, name, team, p.now())
+	if err != nil {
+		return "", err
+	}
+	secret, credential, err := developer.Issue(rand.Reader, id, "demo", p.now(), time.Time{})
+	if err != nil {
+		return "", err
+	}
+	if err := p.developers.AddDeveloper(ctx, d, credential); err != nil {
+		return "", fmt.Errorf("add the developer %s: %w", id, err)
+	}
+	return secret.Reveal(), nil
+}
+
+// issue gives a developer, who is added if missing, one more token.
+func (p *proxy) issue(ctx context.Context, id string) (token string, err error) {
+	token, err = p.add(ctx, id, "", developer.DefaultTeam)
+	if !errors.Is(err, developer.ErrExists) {
+		return token, err
+	}
+	secret, credential, err := developer.Issue(rand.Reader, id, "demo", p.now(), time.Time{})
+	if err != nil {
+		return "", err
+	}
+	if err := p.developers.AddToken(ctx, credential); err != nil {
+		return "", fmt.Errorf("issue a token for %s: %w", id, err)
+	}
+	return secret.Reveal(), nil
+}
+
+// authenticator notes when tokens are used.
+type authenticator struct {
+	*developer.Authenticator
+	lastUsed *developer.Recorder
+	now      func() time.Time
+}
+
+// Authenticate tells whose the bearer is, and that it was used now.
+func (a *authenticator) Authenticate(ctx context.Context, bearer string) (developer.Identity, error) {
+	who, err := a.Authenticator.Authenticate(ctx, bearer)
+	if err == nil {
+		a.lastUsed.Touch(who.TokenID, a.now())
+	}
+	return who, err
+}

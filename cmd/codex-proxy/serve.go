@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/upstream"
+)
+
+// serveCommand runs the proxy.
+type serveCommand struct {
+	serverSettings
+
+	Upstream        string `help:"OpenAI's API, or whatever speaks it; stands for /v1." default:"https://api.openai.com/v1" placeholder:"URL"`
+	UpstreamKeyFile string `help:"File that holds OpenAI's key; read again whenever it changes. Without it the key is taken from OPENAI_API_KEY." placeholder:"FILE"`
+}
+
+// serverSettings are those that serve and demo have in common.
+type serverSettings struct {
+	Listen    string `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	TLSCert   string `help:"Certificate file (PEM) to serve HTTPS with; needs --tls-key." placeholder:"FILE"`
+	TLSKey    string `help:"Private key file (PEM) of --tls-cert." placeholder:"FILE"`
+	Audit     string `help:"What to do with an exchange that cannot be put on record: refuse it (required), or let it pass (best-effort)." enum:"required,best-effort" default:"required"`
+	WebSocket string `name:"websocket" help:"Carry Codex's WebSocket, or answer 426 so that it uses plain HTTP." enum:"on,off" default:"on"`
+
+	MaxBody         int64         `help:"Largest request body, in MiB, as sent and as decoded." default:"512" placeholder:"MIB"`
+	MaxFrame        int64         `help:"Largest WebSocket message, in MiB." default:"64" placeholder:"MIB"`
+	BodyIdle        time.Duration `help:"Longest pause within a request body." default:"1m" placeholder:"DURATION"`
+	AnswerIdle      time.Duration `help:"Longest pause within an answer, and longest silence of a WebSocket." default:"15m" placeholder:"DURATION"`
+	WriteTimeout    time.Duration `help:"Longest time a client may take to accept one piece of an answer." default:"1m" placeholder:"DURATION"`
+	ShutdownTimeout time.Duration `help:"How long running streams may go on after SIGTERM." default:"5m" placeholder:"DURATION"`
+	LogFormat       string        `help:"Form of the log on standard error." enum:"text,json" default:"text"`
+	LogLevel        string        `help:"Least severe log entries that are printed." enum:"debug,info,warn,error" default:"info"`
+}
+
+// limits returns the gateway's limits.
+func (s *serverSettings) limits() gateway.Limits {
+	limits := gateway.DefaultLimits()
+	limits.Body, limits.Frame = s.MaxBody<<20, s.MaxFrame<<20
+	limits.BodyIdle, limits.AnswerIdle, limits.Write = s.BodyIdle, s.AnswerIdle, s.WriteTimeout
+	return limits
+}
+
+func (s *serverSettings) logger(c *console) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.LogLevel)) // the enum allows nothing else
+	options := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(c.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(c.stderr, options))
+}
+
+func (cmd *serveCommand) Run(c *console) error {
+	log := cmd.logger(c)
+	key, err := cmd.key(c.ctx, log)
+	if err != nil {
+		return err
+	}
+	address, err := upstream.ParseURL(cmd.Upstream)
+	if err != nil {
+		return misuse("%v", err)
+	}
+	p, err := openProxy(c, &cmd.serverSettings, proxyOptions{
+		upstream: address, key: key, log: log, now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := cmd.listen(c.ctx)
+	if err != nil {
+		return errors.Join(err, p.Close(c.ctx))
+	}
+	return p.serve(c.ctx, listener, cmd.ShutdownTimeout)
+}
+
+// key returns where the gateway finds the organisation's key.
+func (cmd *serveCommand) key(ctx context.Context, log *slog.Logger) (func() upstream.Key, error) {
+	if cmd.UpstreamKeyFile != "" {
+		file, err := upstream.OpenKeyFile(cmd.UpstreamKeyFile)
+		if err != nil {
+			return nil, err
+		}
+		go file.Watch(ctx, time.Second, log)
+		return file.Key, nil
+	}
+	key, err := upstream.NewKey(os.Getenv("OPENAI_API_KEY"))
+	if err != nil {
+		return nil, misuse("no OpenAI key (%v): set OPENAI_API_KEY, or name a file with --upstream-key-file. To try the proxy without a key, run 'codex-proxy demo'", err)
+	}
+	// No child process inherits it.
+	_ = os.Unsetenv("OPENAI_API_KEY")
+	return func() upstream.Key { return key }, nil
+}
+
+// listen opens the listener, with TLS where the settings name a certificate.
+func (s *serverSettings) listen(ctx context.Context) (net.Listener, error) {
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		return nil, misuse("--tls-cert and --tls-key go together")
+	}
+	config := net.ListenConfig{Control: limitSendBuffer}
+	listener, err := config.Listen(ctx, "tcp", s.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w (choose another address with --listen)", s.Listen, err)
+	}
+	if s.TLSCert == "" {
+		return listener, nil
+	}
+	certificates := &certificateFiles{cert: s.TLSCert, key: s.TLSKey}
+	if _, err := certificates.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("load the TLS certificate: %w", err), listener.Close())
+	}
+	return tls.NewListener(listener, &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: certificates.get,
+	}), nil
+}
+
+// serve answers on listener until ctx ends, then lets running streams finish
+// for at most grace, and settles what is on record.
+func (p *proxy) serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
+	server := &http.Server{
+		Handler:                      p.handler(),
+		ReadHeaderTimeout:            10 * time.Second,
+		IdleTimeout:                  2 * time.Minute,
+		MaxHeaderBytes:               256 << 10,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	p.log.Info("codex-proxy is serving", "address", listener.Addr().String(), "upstream", p.upstream.String(), "version", version)
+
+	select {
+	case err := <-failed:
+		return errors.Join(fmt.Errorf("serve: %w", err), p.Close(context.WithoutCancel(ctx)))
+	case <-ctx.Done():
+	}
+	p.log.Info("shutting down; running streams may finish", "limit", grace)
+	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() { p.gateway.Drain(draining); close(drained) }()
+	err := server.Shutdown(draining)
+	if err != nil {
+		p.log.Warn("streams that did not finish in time are ended")
+		p.gateway.Abort()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = server.Shutdown(last)
+	}
+	<-drained
+	if err != nil {
+		err = errors.Join(fmt.Errorf("shut down: %w", err), server.Close())
+	}
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return errors.Join(err, p.Close(settling))
+}
