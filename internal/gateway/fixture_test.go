@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -240,10 +242,15 @@ func (f *fixture) exchanges(n int) []exchange.Exchange {
 	}
 }
 
-// document reads the record of an exchange.
+// document waits for the record of an exchange and reads it.
 func (f *fixture) document(e exchange.Exchange) *record.Document {
 	f.t.Helper()
-	reader, err := f.archive.Get(f.t.Context(), record.Key(e))
+	var reader io.ReadCloser
+	err := fs.ErrNotExist
+	for deadline := time.Now().Add(20 * time.Second); errors.Is(err, fs.ErrNotExist) && time.Now().Before(deadline); {
+		reader, err = f.archive.Get(f.t.Context(), record.Key(e))
+		time.Sleep(2 * time.Millisecond)
+	}
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -13,27 +13,39 @@ import (
 	"codex-proxy/internal/exchange"
 )
 
-// settlers is how many goroutines settle, and settleAtOnce how many exchanges
-// one takes together, so that their rows share a transaction.
+// settleAtOnce is how many exchanges are settled together, so that their rows
+// share a transaction.
+const settleAtOnce = 256
+
+// Documents wait for a quiet moment, in which no exchange has begun for a while,
+// so that making files does not compete with the exchanges of a burst; but no
+// longer than archiveWithin, and no more than archivePile of them.
 const (
-	settlers     = 4
-	settleAtOnce = 32
+	archiveQuiet  = 100 * time.Millisecond
+	archiveWithin = 2 * time.Second
+	archivePile   = 1000
+	archivers     = 2
 )
 
 // closing is an exchange that has ended and is to be settled.
 type closing struct {
 	writer   *Writer
 	exchange exchange.Exchange
+	counted  time.Time // when the ledger took it; zero before that
 	tries    int
-	archived bool
 }
 
-// settleLater hands a closed exchange to the settlers.
+// settleLater hands a closed exchange to the ledger, or to the archive once the
+// ledger has it.
 func (s *Spool) settleLater(c *closing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue = append(s.queue, c)
-	s.wake.Signal()
+	if c.counted.IsZero() {
+		s.uncounted = append(s.uncounted, c)
+	} else {
+		s.unarchived = append(s.unarchived, c)
+	}
+	s.wake.Broadcast()
 }
 
 // forget counts exchanges that are settled.
@@ -56,54 +68,81 @@ func (s *Spool) checkIdle() {
 	}
 }
 
-// settle takes closed exchanges to the archive and to the ledger until ctx ends.
-func (s *Spool) settle(ctx context.Context) {
+// count takes closed exchanges to the ledger until ctx ends.
+func (s *Spool) count(ctx context.Context) {
 	for {
-		batch := s.take(ctx)
+		batch := s.take(ctx, &s.uncounted, settleAtOnce)
 		if batch == nil {
 			return
 		}
-		var rows []exchange.Exchange
-		var archived []*closing
+		rows := make([]exchange.Exchange, len(batch))
+		for i, c := range batch {
+			rows[i] = c.exchange
+		}
+		err := s.options.Ledger(ctx, rows)
 		for _, c := range batch {
-			if err := s.archive(ctx, c); err != nil {
-				s.later(c, fmt.Errorf("archive the record: %w", err))
+			if err != nil {
+				s.later(c, fmt.Errorf("write the ledger: %w", err))
 				continue
 			}
-			rows, archived = append(rows, c.exchange), append(archived, c)
+			c.counted, c.tries = time.Now(), 0
+			s.settleLater(c)
 		}
-		if len(rows) == 0 {
-			continue
-		}
-		if err := s.options.Ledger(ctx, rows); err != nil {
-			for _, c := range archived {
-				s.later(c, fmt.Errorf("write the ledger: %w", err))
-			}
-			continue
-		}
-		for _, c := range archived {
-			c.writer.settled()
-		}
-		s.forget(len(archived))
 	}
 }
 
-// take waits for exchanges to settle; nil when ctx has ended.
-func (s *Spool) take(ctx context.Context) []*closing {
+// store takes counted exchanges to the archive, in quiet moments, until ctx ends.
+func (s *Spool) store(ctx context.Context) {
+	for {
+		batch := s.take(ctx, &s.unarchived, 1)
+		if batch == nil {
+			return
+		}
+		c := batch[0]
+		s.awaitQuiet(ctx, c)
+		if err := s.archive(ctx, c); err != nil {
+			s.later(c, fmt.Errorf("archive the record: %w", err))
+			continue
+		}
+		c.writer.settled()
+		s.forget(1)
+	}
+}
+
+// awaitQuiet waits for a moment in which no exchange begins.
+func (s *Spool) awaitQuiet(ctx context.Context, c *closing) {
+	ticker := time.NewTicker(archiveQuiet / 4)
+	defer ticker.Stop()
+	for {
+		s.mu.Lock()
+		now := time.Now()
+		ripe := s.closing || len(s.unarchived) > archivePile ||
+			now.Sub(s.opened) > archiveQuiet || now.Sub(c.counted) > archiveWithin
+		s.mu.Unlock()
+		if ripe {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// take waits for exchanges in a queue; nil when ctx has ended.
+func (s *Spool) take(ctx context.Context, queue *[]*closing, most int) []*closing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.queue) == 0 {
-		if ctx.Err() != nil {
-			return nil
-		}
+	for len(*queue) == 0 && ctx.Err() == nil {
 		s.wake.Wait()
 	}
 	if ctx.Err() != nil {
 		return nil
 	}
-	n := min(len(s.queue), settleAtOnce)
-	batch := s.queue[:n:n]
-	s.queue = s.queue[n:]
+	n := min(len(*queue), most)
+	batch := (*queue)[:n:n]
+	*queue = (*queue)[n:]
 	return batch
 }
 
@@ -117,9 +156,6 @@ func (s *Spool) later(c *closing, err error) {
 
 // archive puts the exchange's document into the archive.
 func (s *Spool) archive(ctx context.Context, c *closing) error {
-	if c.archived {
-		return nil
-	}
 	// The closing entry, or a failed write, comes after all others.
 	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -128,11 +164,7 @@ func (s *Spool) archive(ctx context.Context, c *closing) error {
 	if err != nil {
 		return err
 	}
-	if err := s.options.Archive.Put(ctx, Key(c.exchange), doc, size); err != nil {
-		return err
-	}
-	c.archived = true
-	return nil
+	return s.options.Archive.Put(ctx, Key(c.exchange), doc, size)
 }
 
 // document assembles the document: what is new in frames of its own, and the

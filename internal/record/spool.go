@@ -7,7 +7,9 @@
 // self-contained document goes to the archive, one row to the ledger, and when
 // both have it the log lets go. Settling again is harmless, so whatever a crash
 // leaves in the log is settled at the next start, and every exchange that was
-// opened ends up with exactly one document and one row.
+// opened ends up with exactly one document and one row. The row comes first and at
+// once, as budgets read it; the document follows in a quiet moment, within two
+// seconds.
 package record
 
 import (
@@ -85,10 +87,14 @@ type Spool struct {
 	journal *journal
 	old     []string // segments of earlier runs
 
-	mu      sync.Mutex
-	wake    *sync.Cond
-	queue   []*closing // closed, to be settled
-	open    int        // opened and not yet settled
+	mu   sync.Mutex
+	wake *sync.Cond
+	// uncounted are closed and wait for the ledger, unarchived are counted and
+	// wait for the archive.
+	uncounted, unarchived []*closing
+
+	open    int       // opened and not yet settled
+	opened  time.Time // when the last one was
 	closing bool
 	idle    chan struct{} // closed when closing and nothing is left to settle
 	workers sync.WaitGroup
@@ -121,8 +127,9 @@ func OpenSpool(dir string, options Options) (*Spool, error) {
 	}
 	s.wake = sync.NewCond(&s.mu)
 	s.journal = openJournal(dir, next, &s.options)
-	for range settlers {
-		s.workers.Go(func() { s.settle(ctx) })
+	s.workers.Go(func() { s.count(ctx) })
+	for range archivers {
+		s.workers.Go(func() { s.store(ctx) })
 	}
 	return s, nil
 }
@@ -149,6 +156,7 @@ func (s *Spool) Open(ctx context.Context, e exchange.Exchange, request Message) 
 		return nil, fmt.Errorf("open a record: %w", errClosed)
 	}
 	s.open++
+	s.opened = time.Now()
 	s.mu.Unlock()
 
 	w.mu.Lock()
