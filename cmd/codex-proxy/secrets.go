@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"codex-proxy/internal/secrets"
+)
+
+// secretsCommands are the commands about secrets in what is sent.
+type secretsCommands struct {
+	Scan secretsScanCommand `cmd:"" help:"Find secrets in files, folders or standard input. Exits 1 when there are any."`
+}
+
+// secretsKeyFile holds the key that fingerprints and placeholders are made with.
+func secretsKeyFile(s *Settings) string { return filepath.Join(s.Data, "secrets.key") }
+
+// secretsKey returns the installation's key. Where there is no installation
+// yet it is a new one, which is not kept: its fingerprints serve to compare the
+// findings of one run.
+func secretsKey(s *Settings) (secrets.Key, error) {
+	path := secretsKeyFile(s)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return secrets.NewKey(), nil
+	}
+	if err != nil {
+		return secrets.Key{}, fmt.Errorf("read the key of the fingerprints: %w", err)
+	}
+	key, err := secrets.ParseKey(text)
+	if err != nil {
+		return secrets.Key{}, fmt.Errorf("read the key of the fingerprints from %s: %w", path, err)
+	}
+	return key, nil
+}

@@ -1,0 +1,74 @@
+package secrets
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func quote(text string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text)
+	return strings.TrimSpace(b.String())
+}
+
+// codexBody is a request as Codex sends it: size bytes of source code and
+// listings, mostly as tools print them, as JSON inside JSON strings.
+func codexBody(tb testing.TB, size int) []byte {
+	tb.Helper()
+	files, err := filepath.Glob(filepath.Join(runtime.GOROOT(), "src", "net", "http", "*.go"))
+	if err != nil || len(files) == 0 {
+		tb.Skip("the benchmark reads the standard library's source")
+	}
+	var b strings.Builder
+	b.WriteString(`{"model":"gpt-5","instructions":"You are a coding agent.","prompt_cache_key":"c","stream":true,"input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"go on"}]}`)
+	for i := 0; b.Len() < size; i++ {
+		source, err := os.ReadFile(files[i%len(files)])
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for len(source) > 0 && b.Len() < size {
+			piece := source[:min(len(source), 6000)]
+			source = source[len(piece):]
+			if i%3 == 0 {
+				b.WriteString(`,{"type":"custom_tool_call_output","call_id":"call_1","output":[{"type":"input_text","text":` + quote(string(piece)) + `}]}`)
+				continue
+			}
+			b.WriteString(`,{"type":"function_call_output","call_id":"call_1","output":` + quote(`{"output":`+quote(string(piece))+`,"metadata":{"exit_code":0}}`) + `}`)
+		}
+	}
+	b.WriteString(`]}`)
+	return []byte(b.String())
+}
+
+func BenchmarkScanText(b *testing.B) {
+	s := newScanner(b, Config{})
+	var body struct {
+		Input []struct{ Output json.RawMessage }
+	}
+	if err := json.Unmarshal(codexBody(b, 1<<20), &body); err != nil {
+		b.Fatal(err)
+	}
+	var text []byte
+	for _, item := range body.Input {
+		text = append(append(text, item.Output...), '\n')
+	}
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Scan(text, nil)
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		if _, err := New(Config{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

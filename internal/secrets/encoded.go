@@ -1,0 +1,147 @@
+package secrets
+
+import (
+	"bytes"
+	"strconv"
+	"unicode/utf8"
+)
+
+// step reads one character of JSON's string syntax at i: how many bytes it
+// takes, and, for an escape, the character. A backslash that begins no escape
+// stands for itself.
+func step(text []byte, i int) (size int, r rune, escaped bool) {
+	if text[i] != '\\' {
+		return 1, 0, false
+	}
+	switch at(text, i+1) {
+	case 'n':
+		return 2, '\n', true
+	case 't':
+		return 2, '\t', true
+	case 'r':
+		return 2, '\r', true
+	case 'b':
+		return 2, '\b', true
+	case 'f':
+		return 2, '\f', true
+	case '"', '\\', '/', '\'':
+		return 2, rune(text[i+1]), true
+	case 'u':
+		if i+6 <= len(text) {
+			if n, err := strconv.ParseUint(string(text[i+2:i+6]), 16, 32); err == nil {
+				if n >= 0xD800 && n < 0xDC00 && i+12 <= len(text) && text[i+6] == '\\' && text[i+7] == 'u' {
+					if low, err := strconv.ParseUint(string(text[i+8:i+12]), 16, 32); err == nil && low >= 0xDC00 && low < 0xE000 {
+						return 12, rune((n-0xD800)<<10|(low-0xDC00)) + 0x10000, true
+					}
+				}
+				return 6, rune(n), true
+			}
+		}
+	}
+	return 1, 0, false
+}
+
+// unescape appends text without JSON's escapes and says whether it had any.
+func unescape(dst, text []byte) ([]byte, bool) {
+	changed := false
+	for {
+		k := bytes.IndexByte(text, '\\')
+		if k < 0 {
+			return append(dst, text...), changed
+		}
+		dst = append(dst, text[:k]...)
+		size, r, escaped := step(text, k)
+		if escaped {
+			dst = utf8.AppendRune(dst, r)
+			changed = true
+		} else {
+			dst = append(dst, '\\')
+		}
+		text = text[k+size:]
+	}
+}
+
+// escapedSpan returns what bytes of text the bytes [start, end) of its
+// unescaped form take. It walks again, which is rare, so that unescape need not
+// keep a map, which would be dear.
+func escapedSpan(text []byte, start, end int) (from, to int) {
+	from = -1
+	i, n := 0, 0
+	for i < len(text) && n < end {
+		if n >= start && from < 0 {
+			from = i
+		}
+		size, r, escaped := step(text, i)
+		i += size
+		if escaped {
+			n += utf8.RuneLen(validRune(r))
+		} else {
+			n++
+		}
+	}
+	if from < 0 {
+		from = i
+	}
+	return from, i
+}
+
+// validRune is the rune that utf8.AppendRune writes for r.
+func validRune(r rune) rune {
+	if utf8.ValidRune(r) {
+		return r
+	}
+	return utf8.RuneError
+}
+
+// urlChar reports whether c may stand in a URL.
+func urlChar(c byte) bool {
+	return printable.has(c) && c != '"' && c != '\'' && c != '<' && c != '>' && c != '`' && c != '\\' && c != '{' && c != '}' && c != '|' && c != '^'
+}
+
+func percentByte(text []byte, i int) (byte, bool) {
+	if text[i] != '%' || !hexDigit.has(at(text, i+1)) || !hexDigit.has(at(text, i+2)) || i+2 >= len(text) {
+		return 0, false
+	}
+	return unhex(text[i+1])<<4 | unhex(text[i+2]), true
+}
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return fold(c) - 'a' + 10
+}
+
+// unpercent appends text without percent-encoding and says whether it had any.
+func unpercent(dst, text []byte) ([]byte, bool) {
+	changed := false
+	for i := 0; i < len(text); i++ {
+		if c, ok := percentByte(text, i); ok {
+			dst = append(dst, c)
+			changed = true
+			i += 2
+			continue
+		}
+		c := text[i]
+		if c == '+' { // a blank, as forms have it
+			c = ' '
+		}
+		dst = append(dst, c)
+	}
+	return dst, changed
+}
+
+// percentSpan is escapedSpan for percent-encoding.
+func percentSpan(text []byte, start, end int) (from, to int) {
+	i := 0
+	for n := 0; i < len(text) && n < end; n++ {
+		if n == start {
+			from = i
+		}
+		if _, ok := percentByte(text, i); ok {
+			i += 2
+		}
+		i++
+	}
+	return from, i
+}

@@ -1,0 +1,220 @@
+package secrets
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+)
+
+// Limits of what is looked into.
+const (
+	deepestEscapes = 6 // JSON in JSON in …
+	deepestBase64  = 2
+	deepestURL     = 2
+)
+
+// Scanner finds secrets in text. It never changes once made, and any number of
+// goroutines may use it.
+type Scanner struct {
+	filter  *filter
+	ids     []string
+	custom  []customRule
+	allowed []allowance
+	key     Key
+	pool    sync.Pool
+}
+
+// New returns a scanner with the built-in rules and the settings' own. An error
+// says which setting is wrong.
+func New(config Config) (*Scanner, error) {
+	s := &Scanner{filter: newFilter(), key: config.Key}
+	s.ids = addForms(s.filter)
+	addURLs(s.filter)
+	addBlocks(s.filter)
+	addPlaces(s.filter)
+	addAssignments(s.filter)
+	s.ids = append(s.ids, otherRules()...)
+	if err := s.customise(config); err != nil {
+		return nil, err
+	}
+	slices.Sort(s.ids)
+	s.ids = slices.Compact(s.ids)
+	s.pool.New = func() any { return &work{scanner: s} }
+	return s, nil
+}
+
+// Rules returns the ids of all rules, sorted.
+func (s *Scanner) Rules() []string { return slices.Clone(s.ids) }
+
+// otherRules are the ids of the rules that are not in the catalogue of forms.
+func otherRules() []string {
+	var ids []string
+	for _, r := range []*rule{
+		urlPasswordRule, urlTokenRule, dsnRule, sasRule, privateKeyRule, jwtRule, jwkRule, azureADRule, passwordRule, genericRule,
+		netrcRule, connectionRule, dockerAuthRule, basicRule, bearerRule, curlRule, pgpassRule, flagRule, clientRule, secretKeyRule,
+	} {
+		ids = append(ids, r.id)
+	}
+	for _, is := range issuers() {
+		ids = append(ids, is.rule.id)
+	}
+	return ids
+}
+
+// Scan appends to dst the secrets in text, in the order in which they stand,
+// none overlapping another, and returns the extended slice. Secrets are found
+// as they stand and under JSON's escapes, percent-encoding and base64.
+func (s *Scanner) Scan(text []byte, dst []Finding) []Finding {
+	w := s.pool.Get().(*work)
+	for _, m := range w.scan(text) {
+		dst = append(dst, Finding{Rule: m.rule.id, Class: m.rule.class, Start: m.start, End: m.end, Encoding: m.encoding})
+	}
+	s.pool.Put(w)
+	return dst
+}
+
+// work is the memory that one scan needs, for use again.
+type work struct {
+	scanner *Scanner
+	views   []*view  // by depth of recursion
+	buffers [][]byte // likewise: decoded text
+	depth   layers
+}
+
+// layers counts the encodings taken off so far.
+type layers struct{ total, escapes, base64, url int }
+
+func (w *work) scan(text []byte) []match {
+	w.depth = layers{}
+	return w.read(text, false)
+}
+
+// read scans one reading of a text and the readings inside it. What it returns
+// is valid until the next read at the same depth.
+func (w *work) read(text []byte, query bool) []match {
+	depth := w.depth.total
+	for len(w.views) <= depth {
+		w.views = append(w.views, &view{scanner: w.scanner, woken: make([]bool, len(w.scanner.custom))})
+		w.buffers = append(w.buffers, nil)
+	}
+	v := w.views[depth]
+	v.text, v.found, v.query, v.named = text, v.found[:0], query, 0
+	w.scanner.filter.scan(v)
+	w.scanner.runCustom(v)
+	w.depth.total++
+	if w.depth.escapes < deepestEscapes {
+		w.escapes(v, depth)
+	}
+	if w.depth.url < deepestURL {
+		w.urls(v, depth)
+	}
+	if w.depth.base64 < deepestBase64 {
+		w.base64s(v, depth)
+	}
+	w.depth.total--
+	v.found = settle(v.found)
+	return v.found
+}
+
+// escapes reads each line that has backslash escapes again without them: a
+// JSON string has no line breaks of its own, so a line holds all of it.
+func (w *work) escapes(v *view, depth int) {
+	for i := 0; ; {
+		k := bytes.IndexByte(v.text[i:], '\\')
+		if k < 0 {
+			return
+		}
+		k += i
+		start := bytes.LastIndexByte(v.text[i:k], '\n') + i + 1
+		end := len(v.text)
+		if n := bytes.IndexByte(v.text[k:], '\n'); n >= 0 {
+			end = k + n
+		}
+		i = end
+		line := v.text[start:end]
+		decoded, changed := unescape(w.buffers[depth][:0], line)
+		w.buffers[depth] = decoded
+		if !changed {
+			continue
+		}
+		w.depth.escapes++
+		for _, m := range w.read(decoded, false) {
+			from, to := escapedSpan(line, m.start, m.end)
+			v.found = append(v.found, match{m.rule, start + from, start + to, max(m.encoding, JSON)})
+		}
+		w.depth.escapes--
+	}
+}
+
+// urls reads each percent-encoded run again without its percents.
+func (w *work) urls(v *view, depth int) {
+	for i := 0; ; {
+		k := bytes.IndexByte(v.text[i:], '%')
+		if k < 0 {
+			return
+		}
+		k += i
+		start := i
+		for j := k; j > i; j-- {
+			if !urlChar(v.text[j-1]) {
+				start = j
+				break
+			}
+		}
+		end := k
+		for end < len(v.text) && urlChar(v.text[end]) {
+			end++
+		}
+		i = max(end, k+1)
+		encoded := v.text[start:end]
+		decoded, changed := unpercent(w.buffers[depth][:0], encoded)
+		w.buffers[depth] = decoded
+		if !changed {
+			continue
+		}
+		w.depth.url++
+		for _, m := range w.read(decoded, true) {
+			from, to := percentSpan(encoded, m.start, m.end)
+			v.found = append(v.found, match{m.rule, start + from, start + to, max(m.encoding, URL)})
+		}
+		w.depth.url--
+	}
+}
+
+// base64s reads what runs of base64 encode, where that is text. The match is the
+// whole run, as a part of it cannot be exchanged without moving the rest.
+func (w *work) base64s(v *view, depth int) {
+	v.found = settle(v.found)
+	known := v.found // what was found already is not decoded
+	for i := base64Stride / 2; i < len(v.text); {
+		if !base64Char(v.text[i]) {
+			i += base64Stride
+			continue
+		}
+		start, end := base64Run(v.text, i)
+		for len(known) > 0 && known[0].end <= start {
+			known = known[1:]
+		}
+		if end-start < shortestBase64 || !looksLikeText(v.text[start:end]) || len(known) > 0 && known[0].start < end {
+			i = max(end, i) + base64Stride
+			continue
+		}
+		i = end + base64Stride
+		decoded := decodeText(w.buffers[depth][:0], v.text[start:end])
+		w.buffers[depth] = decoded
+		if len(decoded) == 0 {
+			continue
+		}
+		w.depth.base64++
+		if inner := w.read(decoded, false); len(inner) > 0 {
+			best := inner[0].rule
+			for _, m := range inner {
+				if m.rule.class > best.class || m.rule.class == best.class && m.rule.rank > best.rank {
+					best = m.rule
+				}
+			}
+			v.found = append(v.found, match{best, start, end, Base64})
+		}
+		w.depth.base64--
+	}
+}

@@ -1,0 +1,55 @@
+package secrets
+
+import (
+	"cmp"
+	"slices"
+)
+
+// view is one reading of a text: as it stands, or with one layer of encoding
+// taken off. Matchers report into it.
+type view struct {
+	text    []byte
+	found   []match
+	scanner *Scanner
+	// query says that the text was percent-encoded, so that & ends a value.
+	query bool
+	// named is the end of the last name that an assignment was looked for at, so
+	// that the several keywords in "aws_secret_access_key" cost one look.
+	named int
+	// woken are the custom rules of which a keyword occurs.
+	woken []bool
+}
+
+// match is a secret at text[start:end] of a view.
+type match struct {
+	rule       *rule
+	start, end int
+	encoding   Encoding
+}
+
+// report adds a secret, unless the allow-list knows it.
+func (v *view) report(r *rule, start, end int) {
+	if v.scanner.allows(r, v.text[start:end]) {
+		return
+	}
+	v.found = append(v.found, match{rule: r, start: start, end: end})
+}
+
+// settle sorts the matches and, of those that overlap, keeps the one of higher
+// rank, or else the wider.
+func settle(found []match) []match {
+	slices.SortFunc(found, func(a, b match) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end), cmp.Compare(b.rule.rank, a.rule.rank), cmp.Compare(a.encoding, b.encoding))
+	})
+	kept := found[:0]
+	for _, m := range found {
+		if n := len(kept); n > 0 && m.start < kept[n-1].end {
+			if last := kept[n-1]; m.rule.rank > last.rule.rank || m.rule.rank == last.rule.rank && m.end-m.start > last.end-last.start {
+				kept[n-1] = m
+			}
+			continue
+		}
+		kept = append(kept, m)
+	}
+	return kept
+}
