@@ -21,8 +21,7 @@ var nameKeywords = []string{
 	"passwort", "key1", "key2", "primarykey", "pass\":", "passv", "pass\t", "pass,", "pass`", "pass<", "pass.", "passp", "pass-",
 }
 
-func addAssignments(f *filter) {
-	all := issuers()
+func addAssignments(f *filter, all []issuer) {
 	for _, k := range nameKeywords {
 		f.add(k, printable, func(v *view, start, end int) { assignment(v, all, start, end) })
 	}

@@ -31,11 +31,11 @@ var base64Values = func() (t [256]byte) {
 
 func base64Char(c byte) bool { return base64Values[c] != 0xFF }
 
-// base64Run returns the run of base64 around i, its padding and the lines it is
-// wrapped into included.
-func base64Run(text []byte, i int) (start, end int) {
+// base64Run returns the run of base64 around i and not before from, its padding
+// and the lines it is wrapped into included.
+func base64Run(text []byte, from, i int) (start, end int) {
 	start = i
-	for start > 0 && i-start < longestBase64 && base64Char(text[start-1]) {
+	for start > from && i-start < longestBase64 && base64Char(text[start-1]) {
 		start--
 	}
 	for line := start; ; {

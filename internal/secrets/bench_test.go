@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -70,5 +71,39 @@ func BenchmarkNew(b *testing.B) {
 		if _, err := New(Config{}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkRedact shows a body at first sight, and one that brings the history
+// again with a little news.
+func BenchmarkRedact(b *testing.B) {
+	s := newScanner(b, Config{})
+	history := codexBody(b, 1<<20)
+	b.Run("first sight", func(b *testing.B) {
+		b.SetBytes(int64(len(history)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := NewVault(s, NewCache(1000), DefaultPolicy).Redact(history); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for name, secret := range map[string]string{"history and news": "", "history with secrets and news": `,` + output("DB="+testURL)} {
+		b.Run(name, func(b *testing.B) {
+			cache := NewCache(10000)
+			head := string(history[:len(history)-2]) + secret
+			news := strings.Repeat("some more text ", 136)
+			turn := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				turn++
+				in := []byte(head + `,` + output(strconv.Itoa(turn)+news) + `]}`)
+				b.StartTimer()
+				if _, err := NewVault(s, cache, DefaultPolicy).Redact(in); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -43,12 +43,11 @@ func privateKey(v *view, i, label int) {
 	if k := bytes.Index(window, []byte("-----BEGIN")); k >= 0 {
 		window = window[:k]
 	}
-	end := len(window)
-	if k := bytes.Index(window, []byte("-----END")); k >= 0 {
-		end = k
-	} else if k := bytes.Index(window, []byte("---- END")); k >= 0 {
-		end = k
-	} else {
+	end := bytes.Index(window, []byte("-----END"))
+	if end < 0 {
+		end = bytes.Index(window, []byte("---- END"))
+	}
+	if end < 0 {
 		end = cutBlock(window)
 	}
 	if n := keyBytes(window[:end]); n < 40 || n < 100 && bytes.Contains(window[:end], []byte("...")) || repeats(window[:end], 16) {

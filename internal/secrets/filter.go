@@ -8,13 +8,20 @@ import "encoding/binary"
 // works on several positions at a time: about four times the speed of a dense
 // DFA on source code, and hardly dearer with more keywords.
 type filter struct {
-	present [1 << filterBits]uint8  // read for every byte, so small
-	groups  [1 << filterBits]uint16 // read for a present slot: index of its hooks
+	present [1 << filterBits / 64]uint64 // a bit a slot, read for every byte: 16 KB stay in the first cache
+	groups  [1 << groupBits]group        // open-addressed by window
 	hooks   [][]hook
 }
 
+// group says which hooks a window has: hooks[index-1].
+type group struct {
+	window uint32
+	index  uint16
+}
+
 const (
-	filterBits = 14
+	filterBits = 17
+	groupBits  = 13
 	windowSize = 4
 	foldBits   = 0x20202020
 )
@@ -25,12 +32,11 @@ type matcher func(v *view, start, end int)
 
 // hook is a keyword and who looks at it.
 type hook struct {
-	window  uint32
 	keyword string // lower case
 	match   matcher
 }
 
-func newFilter() *filter { return &filter{hooks: make([][]hook, 1)} }
+func newFilter() *filter { return &filter{} }
 
 // add registers a keyword, given in lower case. One that is shorter than a
 // window is registered with each byte of next behind it.
@@ -48,14 +54,22 @@ func (f *filter) add(keyword string, next charset, match matcher) {
 	var head [windowSize]byte
 	copy(head[:], keyword)
 	window := binary.LittleEndian.Uint32(head[:]) | foldBits
-	at := slot(window)
-	if f.present[at] == 0 {
-		f.present[at] = 1
-		f.groups[at] = uint16(len(f.hooks))
+	f.present[slot(window)/64] |= 1 << (slot(window) % 64)
+	g := f.group(window)
+	if g.index == 0 {
 		f.hooks = append(f.hooks, nil)
+		*g = group{window, uint16(len(f.hooks))}
 	}
-	group := &f.hooks[f.groups[at]]
-	*group = append(*group, hook{window, keyword, match})
+	f.hooks[g.index-1] = append(f.hooks[g.index-1], hook{keyword, match})
+}
+
+// group returns the group of a window, or where it would be.
+func (f *filter) group(window uint32) *group {
+	for i := slot(window) >> (filterBits - groupBits); ; i++ {
+		if g := &f.groups[i%(1<<groupBits)]; g.window == window || g.index == 0 {
+			return g
+		}
+	}
 }
 
 func slot(window uint32) uint32 { return window * 0x9E3779B1 >> (32 - filterBits) }
@@ -67,12 +81,11 @@ func (f *filter) scan(v *view) {
 	i := 0
 	for ; i+8 <= len(text); i += 4 {
 		w := binary.LittleEndian.Uint64(text[i:]) | foldBits<<32 | foldBits
-		if f.present[slot(uint32(w))]|f.present[slot(uint32(w>>8))]|
-			f.present[slot(uint32(w>>16))]|f.present[slot(uint32(w>>24))] == 0 {
+		if f.bit(uint32(w))|f.bit(uint32(w>>8))|f.bit(uint32(w>>16))|f.bit(uint32(w>>24)) == 0 {
 			continue
 		}
 		for k := range 4 {
-			if window := uint32(w >> (8 * k)); f.present[slot(window)] != 0 {
+			if window := uint32(w >> (8 * k)); f.bit(window) != 0 {
 				f.hit(v, i+k, window)
 			}
 		}
@@ -82,9 +95,20 @@ func (f *filter) scan(v *view) {
 	}
 }
 
+// bit is 1 if some keyword's window hashes as this one does.
+func (f *filter) bit(window uint32) uint64 {
+	h := slot(window)
+	return f.present[h/64] >> (h % 64) & 1
+}
+
 func (f *filter) hit(v *view, i int, window uint32) {
-	for _, h := range f.hooks[f.groups[slot(window)]] {
-		if h.window == window && hasFold(v.text, i, h.keyword) {
+	g := f.group(window)
+	if g.index == 0 {
+		return
+	}
+	hooks := f.hooks[g.index-1]
+	for k := range hooks {
+		if h := &hooks[k]; hasFold(v.text, i, h.keyword) {
 			h.match(v, i, i+len(h.keyword))
 		}
 	}

@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"slices"
 	"sync"
 )
@@ -18,21 +19,24 @@ const (
 type Scanner struct {
 	filter  *filter
 	ids     []string
+	issuers []issuer
+	names   bool // whether names are judged
 	custom  []customRule
 	allowed []allowance
 	key     Key
+	version uint64 // tells this scanner's findings from another's in a cache
 	pool    sync.Pool
 }
 
 // New returns a scanner with the built-in rules and the settings' own. An error
 // says which setting is wrong.
 func New(config Config) (*Scanner, error) {
-	s := &Scanner{filter: newFilter(), key: config.Key}
+	s := &Scanner{filter: newFilter(), issuers: issuers(), names: true, key: config.Key, version: rand.Uint64()}
 	s.ids = addForms(s.filter)
 	addURLs(s.filter)
 	addBlocks(s.filter)
 	addPlaces(s.filter)
-	addAssignments(s.filter)
+	addAssignments(s.filter, s.issuers)
 	s.ids = append(s.ids, otherRules()...)
 	if err := s.customise(config); err != nil {
 		return nil, err
@@ -78,6 +82,7 @@ type work struct {
 	scanner *Scanner
 	views   []*view  // by depth of recursion
 	buffers [][]byte // likewise: decoded text
+	content []byte   // a JSON string's content
 	depth   layers
 }
 
@@ -104,12 +109,8 @@ func (w *work) read(text []byte, query bool) []match {
 	w.depth.total++
 	if w.depth.escapes < deepestEscapes {
 		w.escapes(v, depth)
-	}
-	if w.depth.url < deepestURL {
-		w.urls(v, depth)
-	}
-	if w.depth.base64 < deepestBase64 {
-		w.base64s(v, depth)
+	} else {
+		w.encoded(v, depth, 0, len(text))
 	}
 	w.depth.total--
 	v.found = settle(v.found)
@@ -117,12 +118,14 @@ func (w *work) read(text []byte, query bool) []match {
 }
 
 // escapes reads each line that has backslash escapes again without them: a
-// JSON string has no line breaks of its own, so a line holds all of it.
+// JSON string has no line breaks of its own, so a line holds all of it. The
+// lines between are searched for the other encodings.
 func (w *work) escapes(v *view, depth int) {
+	plain := 0 // where the lines without escapes begin
 	for i := 0; ; {
 		k := bytes.IndexByte(v.text[i:], '\\')
 		if k < 0 {
-			return
+			break
 		}
 		k += i
 		start := bytes.LastIndexByte(v.text[i:k], '\n') + i + 1
@@ -143,39 +146,50 @@ func (w *work) escapes(v *view, depth int) {
 			v.found = append(v.found, match{m.rule, start + from, start + to, max(m.encoding, JSON)})
 		}
 		w.depth.escapes--
+		w.encoded(v, depth, plain, start)
+		plain = end
+	}
+	w.encoded(v, depth, plain, len(v.text))
+}
+
+// encoded reads what is percent-encoded or base64 in text[start:end].
+func (w *work) encoded(v *view, depth, start, end int) {
+	if w.depth.url < deepestURL {
+		w.urls(v, depth, start, end)
+	}
+	if w.depth.base64 < deepestBase64 {
+		w.base64s(v, depth, start, end)
 	}
 }
 
 // urls reads each percent-encoded run again without its percents.
-func (w *work) urls(v *view, depth int) {
-	for i := 0; ; {
-		k := bytes.IndexByte(v.text[i:], '%')
+func (w *work) urls(v *view, depth, start, end int) {
+	text := v.text[:end]
+	for i := start; ; {
+		k := bytes.IndexByte(text[i:], '%')
 		if k < 0 {
 			return
 		}
 		k += i
-		start := i
-		for j := k; j > i; j-- {
-			if !urlChar(v.text[j-1]) {
-				start = j
-				break
-			}
+		from := k
+		for from > i && urlChar(text[from-1]) {
+			from--
 		}
-		end := k
-		for end < len(v.text) && urlChar(v.text[end]) {
-			end++
+		to := k
+		for to < end && urlChar(text[to]) {
+			to++
 		}
-		i = max(end, k+1)
-		encoded := v.text[start:end]
-		decoded, changed := unpercent(w.buffers[depth][:0], encoded)
+		i = max(to, k+1)
+		run := text[from:to]
+		decoded, changed := unpercent(w.buffers[depth][:0], run)
 		w.buffers[depth] = decoded
 		if !changed {
 			continue
 		}
 		w.depth.url++
 		for _, m := range w.read(decoded, true) {
-			from, to := percentSpan(encoded, m.start, m.end)
-			v.found = append(v.found, match{m.rule, start + from, start + to, max(m.encoding, URL)})
+			a, b := percentSpan(run, m.start, m.end)
+			v.found = append(v.found, match{m.rule, from + a, from + b, max(m.encoding, URL)})
 		}
 		w.depth.url--
 	}
@@ -183,24 +197,19 @@ func (w *work) urls(v *view, depth int) {
 
 // base64s reads what runs of base64 encode, where that is text. The match is the
 // whole run, as a part of it cannot be exchanged without moving the rest.
-func (w *work) base64s(v *view, depth int) {
-	v.found = settle(v.found)
-	known := v.found // what was found already is not decoded
-	for i := base64Stride / 2; i < len(v.text); {
-		if !base64Char(v.text[i]) {
+func (w *work) base64s(v *view, depth, start, end int) {
+	text := v.text[:end]
+	for i := start + base64Stride/2; i < end; {
+		if !base64Char(text[i]) {
 			i += base64Stride
 			continue
 		}
-		start, end := base64Run(v.text, i)
-		for len(known) > 0 && known[0].end <= start {
-			known = known[1:]
-		}
-		if end-start < shortestBase64 || !looksLikeText(v.text[start:end]) || len(known) > 0 && known[0].start < end {
-			i = max(end, i) + base64Stride
+		from, to := base64Run(text, start, i)
+		i = max(to, i) + base64Stride
+		if to-from < shortestBase64 || !looksLikeText(text[from:to]) || v.covers(from, to) {
 			continue
 		}
-		i = end + base64Stride
-		decoded := decodeText(w.buffers[depth][:0], v.text[start:end])
+		decoded := decodeText(w.buffers[depth][:0], text[from:to])
 		w.buffers[depth] = decoded
 		if len(decoded) == 0 {
 			continue
@@ -213,7 +222,7 @@ func (w *work) base64s(v *view, depth int) {
 					best = m.rule
 				}
 			}
-			v.found = append(v.found, match{best, start, end, Base64})
+			v.found = append(v.found, match{best, from, to, Base64})
 		}
 		w.depth.base64--
 	}

@@ -27,12 +27,22 @@ type match struct {
 	encoding   Encoding
 }
 
-// report adds a secret, unless the allow-list knows it.
+// report adds a secret, unless it is a placeholder or the allow-list has it.
 func (v *view) report(r *rule, start, end int) {
-	if v.scanner.allows(r, v.text[start:end]) {
+	if value := v.text[start:end]; isPlaceholderToken(value) || v.scanner.allows(r, value) {
 		return
 	}
 	v.found = append(v.found, match{rule: r, start: start, end: end})
+}
+
+// covers reports whether a match of this reading overlaps text[start:end].
+func (v *view) covers(start, end int) bool {
+	for i := range v.found {
+		if m := &v.found[i]; m.start < end && start < m.end {
+			return true
+		}
+	}
+	return false
 }
 
 // settle sorts the matches and, of those that overlap, keeps the one of higher

@@ -1,0 +1,300 @@
+package secrets
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strconv"
+)
+
+// Redaction is a request's body without its secrets.
+type Redaction struct {
+	// Body is what may leave: the body as it was given, the same slice, if nothing
+	// was replaced.
+	Body []byte
+	// Findings are the secrets, in the order in which they stand.
+	Findings []Located
+}
+
+// Located is a finding in a body, and what became of it.
+type Located struct {
+	Finding // its offsets are bytes of the body as it was given
+	// Path says which string holds it, such as "input[3].output".
+	Path string
+	// Fingerprint names the secret without telling it.
+	Fingerprint string
+	// Mode is what the policy says.
+	Mode Mode
+	// Placeholder is what left instead, if anything did.
+	Placeholder string
+	// New says that it is in no item that an earlier turn has sent: it stands
+	// after the last thing that the model said.
+	New bool
+}
+
+// segment is a part of a body that is scanned, and cached, as one.
+type segment struct {
+	start, end int
+	key        []byte // the member that holds it
+	path       string
+	item       bool // an element of the input
+	cacheKey   cacheKey
+}
+
+// Redact finds the secrets in a request's body, an object as the Responses API
+// takes it or a WebSocket's "response.create", and replaces those that the
+// policy wants replaced, and those that the conversation replaced before. All
+// other bytes stay. The error says where the body is no JSON; it quotes nothing.
+func (v *Vault) Redact(body []byte) (Redaction, error) {
+	segments, err := split(body)
+	if err != nil {
+		return Redaction{}, err
+	}
+	var hits []hit
+	for i := range segments {
+		s := &segments[i]
+		s.cacheKey = v.cache.key(body[s.start:s.end])
+		if hits, err = v.scanSegment(v.scanner, body, s, hits); err != nil {
+			return Redaction{}, err
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	hits = slices.DeleteFunc(hits, func(h hit) bool { return v.policy(h.rule.id, h.rule.class) == Off })
+	for _, h := range hits {
+		if v.policy(h.rule.id, h.rule.class) >= Redact {
+			v.remember(body, h)
+		}
+	}
+	if again := v.finder(); again != nil {
+		found := len(hits)
+		for i := range segments {
+			if hits, err = v.scanSegment(again, body, &segments[i], hits); err != nil {
+				return Redaction{}, err
+			}
+		}
+		for i := found; i < len(hits); i++ {
+			hits[i].known = true
+		}
+	}
+	return v.splice(body, merge(hits), newFrom(body, segments)), nil
+}
+
+// split divides a body: each of its members is a segment, and each element of
+// its input.
+func split(body []byte) ([]segment, error) {
+	var all []segment
+	start := skipSpace(body, 0)
+	if at(body, start) != '{' {
+		return nil, malformed(start)
+	}
+	end, err := members(body, start, func(key []byte, i int) (int, error) {
+		if string(key) == "input" && at(body, i) == '[' {
+			return elements(body, i, func(n, i int) (int, error) {
+				end, err := skipValue(body, i)
+				all = append(all, segment{start: i, end: end, key: key, path: "input[" + strconv.Itoa(n) + "]", item: true})
+				return end, err
+			})
+		}
+		end, err := skipValue(body, i)
+		if err == nil && (body[i] == '"' || body[i] == '{' || body[i] == '[') && !untouched[string(key)] && !bytes.HasSuffix(key, []byte("_id")) {
+			all = append(all, segment{start: i, end: end, key: key, path: string(key)})
+		}
+		return end, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if skipSpace(body, end) != len(body) {
+		return nil, malformed(end)
+	}
+	return all, nil
+}
+
+// scanSegment appends the secrets that the scanner finds in a segment, with
+// their offsets in the body. A segment that was scanned before is not again.
+func (v *Vault) scanSegment(s *Scanner, body []byte, part *segment, hits []hit) ([]hit, error) {
+	key := part.cacheKey
+	key.rules = s.version + v.cache.hash(part.key)
+	found, ok := v.cache.get(key)
+	if !ok {
+		w := s.pool.Get().(*work)
+		defer s.pool.Put(w)
+		walker := w.visit(body[part.start:part.end], &found)
+		var err error
+		if string(part.key) == "tools" && body[part.start] == '[' {
+			_, err = walker.tools(0)
+		} else {
+			_, err = walker.value(0, part.key)
+		}
+		if err != nil {
+			return nil, err
+		}
+		v.cache.add(key, slices.Clip(found))
+	}
+	for _, h := range found {
+		h.start, h.end, h.open, h.close = h.start+part.start, h.end+part.start, h.open+part.start, h.close+part.start
+		h.path = part.path + h.path
+		hits = append(hits, h)
+	}
+	return hits, nil
+}
+
+// merge sorts hits and joins those that overlap, so that no part of a secret
+// stays.
+func merge(hits []hit) []hit {
+	slices.SortStableFunc(hits, func(a, b hit) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end))
+	})
+	kept := hits[:0]
+	for _, h := range hits {
+		if n := len(kept); n > 0 && h.start < kept[n-1].end {
+			last := &kept[n-1]
+			last.end = max(last.end, h.end)
+			last.known = last.known || h.known
+			last.encoding = max(last.encoding, h.encoding)
+			if h.rule.class > last.rule.class {
+				last.rule = h.rule
+			}
+			continue
+		}
+		kept = append(kept, h)
+	}
+	return kept
+}
+
+// literal returns the bytes of a hit as its string has them, and how many layers
+// of JSON they are in inside that string.
+func literal(body []byte, h hit) (text []byte, layers int) {
+	text, _ = unescape(nil, body[h.start:h.end])
+	if bytes.IndexByte(text, '\\') < 0 {
+		return text, 0
+	}
+	before, _ := unescape(nil, body[h.open:h.start])
+	var d depth
+	d.write(before)
+	return text, d.layers()
+}
+
+// secretOf returns the value that a hit stands for: without the escapes of the
+// layers that it is in, if writing them again gives the same bytes, or else
+// verbatim.
+func secretOf(body []byte, h hit) (value []byte, verbatim bool) {
+	text, layers := literal(body, h)
+	value = text
+	for range layers {
+		value, _ = unescape(nil, value)
+	}
+	if layers > 0 && !bytes.Equal(escape(nil, value, layers), text) {
+		return text, true
+	}
+	return value, false
+}
+
+// remember issues the placeholder of a hit, and those of the secrets inside its
+// encoding, so that they are known when they come back without it.
+func (v *Vault) remember(body []byte, h hit) *entry {
+	value, verbatim := secretOf(body, h)
+	e := v.issue(h.rule, value, verbatim)
+	if verbatim {
+		plain, _ := unescape(nil, value)
+		v.issue(h.rule, plain, false)
+	}
+	if h.encoding >= URL {
+		v.rememberInner(h.rule, value, h.encoding, 0)
+	}
+	return e
+}
+
+func (v *Vault) rememberInner(r *rule, value []byte, encoding Encoding, level int) {
+	if level > deepestBase64+deepestURL {
+		return
+	}
+	if encoding == URL {
+		if plain, changed := unpercent(nil, value); changed {
+			v.issue(r, plain, false)
+		}
+		return
+	}
+	plain := decodeText(nil, value)
+	for _, f := range v.scanner.Scan(plain, nil) {
+		if v.policy(f.Rule, f.Class) < Redact && !(level == 0 && f.Rule == r.id) {
+			continue
+		}
+		inner := plain[f.Start:f.End]
+		if f.Encoding == JSON {
+			inner, _ = unescape(nil, inner)
+		}
+		v.issue(&rule{f.Rule, f.Class, rankForm}, inner, false)
+		if f.Encoding >= URL {
+			v.rememberInner(r, inner, f.Encoding, level+1)
+		}
+	}
+}
+
+// splice writes the body with placeholders. What stands at or after fresh is
+// new.
+func (v *Vault) splice(body []byte, hits []hit, fresh int) Redaction {
+	result := Redaction{Body: body}
+	var out []byte
+	copied := 0
+	for _, h := range hits {
+		value, _ := secretOf(body, h)
+		found := Located{
+			Finding:     Finding{Rule: h.rule.id, Class: h.rule.class, Start: h.start, End: h.end, Encoding: h.encoding},
+			Path:        h.path,
+			Fingerprint: v.scanner.key.Fingerprint(value),
+			Mode:        v.policy(h.rule.id, h.rule.class),
+			New:         h.start >= fresh,
+		}
+		if h.known {
+			found.Mode = max(found.Mode, Redact)
+		}
+		if found.Mode >= Redact {
+			found.Placeholder = v.remember(body, h).placeholder
+			if out == nil {
+				out = make([]byte, 0, len(body)+len(body)/8+1024)
+			}
+			out = append(append(out, body[copied:h.start]...), found.Placeholder...)
+			copied = h.end
+		}
+		result.Findings = append(result.Findings, found)
+	}
+	if copied > 0 {
+		result.Body = append(out, body[copied:]...)
+	}
+	return result
+}
+
+// newFrom returns the offset behind the last item that the model made.
+func newFrom(body []byte, segments []segment) int {
+	for i := len(segments) - 1; i >= 0; i-- {
+		if s := segments[i]; s.item && isModels(body[s.start:s.end]) {
+			return s.end
+		}
+	}
+	return 0
+}
+
+// isModels reports whether an item is the model's: what it said, thought or
+// called.
+func isModels(item []byte) bool {
+	if at(item, 0) != '{' {
+		return false
+	}
+	model := false
+	_, _ = members(item, 0, func(key []byte, i int) (int, error) {
+		end, err := skipValue(item, i)
+		if err == nil && item[i] == '"' {
+			value := item[i+1 : end-1]
+			switch string(key) {
+			case "role":
+				model = model || string(value) == "assistant"
+			case "type":
+				model = model || string(value) == "reasoning" || bytes.HasSuffix(value, []byte("_call")) || isClosedItem(value)
+			}
+		}
+		return end, err
+	})
+	return model
+}

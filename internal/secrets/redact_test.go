@@ -1,0 +1,255 @@
+package secrets
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+var testKey = Key{1, 2, 3}
+
+func newVault(t testing.TB) *Vault {
+	t.Helper()
+	return NewVault(newScanner(t, Config{Key: testKey}), NewCache(1000), DefaultPolicy)
+}
+
+func mustRedact(t testing.TB, v *Vault, body string) Redaction {
+	t.Helper()
+	got, err := v.Redact([]byte(body))
+	if err != nil {
+		t.Fatalf("Redact: %v", err)
+	}
+	return got
+}
+
+func body(items ...string) string {
+	return `{"model":"gpt-5","instructions":"Help.","input":[` + strings.Join(items, ",") + `],"stream":true}`
+}
+
+func output(text string) string {
+	return `{"type":"function_call_output","call_id":"call_1","output":` + quote(text) + `}`
+}
+
+const testPassword = "kW8-xP2q_Tz51"
+
+var testURL = "postgres://app:" + testPassword + "@db.internal/app"
+
+func TestOnlyTheSecretsBytesChange(t *testing.T) {
+	v := newVault(t)
+	in := body(output("A=1\nDB=" + testURL + "\n"))
+	got := mustRedact(t, v, in)
+	if len(got.Findings) != 1 || !strings.HasPrefix(got.Findings[0].Placeholder, "__SECRET_url_credentials_") {
+		t.Fatalf("findings %+v, want one placeholder for a URL's password", got.Findings)
+	}
+	f := got.Findings[0]
+	if f.Path != "input[0].output" || !f.New || f.Mode != Redact {
+		t.Errorf("finding %+v, want a new one at input[0].output", f)
+	}
+	if want := in[:f.Start] + f.Placeholder + in[f.End:]; string(got.Body) != want {
+		t.Errorf("body %s, want %s", got.Body, want)
+	}
+}
+
+func TestACleanBodyIsTheVerySlice(t *testing.T) {
+	in := []byte(body(output("nothing here")))
+	got, err := newVault(t).Redact(in)
+	if err != nil || &got.Body[0] != &in[0] {
+		t.Errorf("a clean body was copied (%v)", err)
+	}
+}
+
+func TestThePlaceholderIsTheSameInEveryTurnAndAfterARestart(t *testing.T) {
+	first := mustRedact(t, newVault(t), body(output(testURL)))
+	second := mustRedact(t, newVault(t), body(output(testURL), `{"type":"message","role":"assistant","content":[]}`, output("more "+testURL)))
+	if n := bytes.Count(second.Body, []byte(first.Findings[0].Placeholder)); n != 2 {
+		t.Errorf("the first turn's placeholder occurs %d times in the second, want 2: %s", n, second.Body)
+	}
+	if second.Findings[0].New || !second.Findings[1].New {
+		t.Errorf("new: %v, %v, want only what follows the model's last item", second.Findings[0].New, second.Findings[1].New)
+	}
+}
+
+func TestOnceRedactedAlwaysRedacted(t *testing.T) {
+	inner := base64.StdEncoding.EncodeToString([]byte("only " + testPassword + " inside of a text"))
+	for name, echo := range map[string]string{
+		"plain":             "I use " + testPassword + " here",
+		"inside arguments":  `{"command":["echo","` + testPassword + `"]}`,
+		"json in json":      quote(quote(quote("x" + testURL))),
+		"percent-encoded":   "a=" + url.QueryEscape("{"+testPassword+"}"),
+		"base64 of a text":  "see " + inner,
+		"an unlikely place": "value=" + testPassword,
+	} {
+		got := mustRedact(t, newVault(t), body(output(testURL), `{"type":"function_call","call_id":"c","name":"shell","arguments":`+quote(echo)+`}`))
+		if bytes.Contains(got.Body, []byte(testPassword)) || bytes.Contains(got.Body, []byte(inner)) {
+			t.Errorf("%s: the secret left: %s", name, got.Body)
+		}
+		if len(got.Findings) != 2 {
+			t.Errorf("%s: %d findings, want 2", name, len(got.Findings))
+		}
+	}
+}
+
+func TestAConnectionRemembersWhatItRedacted(t *testing.T) {
+	v := newVault(t)
+	mustRedact(t, v, body(output(testURL)))
+	got := mustRedact(t, v, `{"type":"response.create","previous_response_id":"resp_1","input":[`+output("echo "+testPassword)+`]}`)
+	if bytes.Contains(got.Body, []byte(testPassword)) {
+		t.Errorf("the secret left with the next frame: %s", got.Body)
+	}
+}
+
+func TestWhatMustNotBeTouchedIsNot(t *testing.T) {
+	u := quote(testURL)
+	for _, in := range []string{
+		body(`{"type":"reasoning","id":` + u + `,"encrypted_content":` + u + `}`),
+		body(`{"type":"function_call_output","call_id":` + u + `,"output":"x"}`),
+		`{"prompt_cache_key":` + u + `,"safety_identifier":` + u + `,"previous_response_id":` + u + `,"model":` + u + `,"input":[]}`,
+		body(`{"type":"additional_tools","tools":[{"type":"namespace","name":` + u + `,"tools":[{"name":` + u + `,"parameters":{"description":` + u + `}}]}]}`),
+		`{"tools":[{"type":"function","name":"x","parameters":{"properties":{"a":{"default":` + u + `}}}}],"input":"x"}`,
+		body(`{"type":"message","content":[{"type":"input_image","image_url":` + u + `},{"type":"input_file","file_data":` + u + `}]}`),
+		body(`{"type":"message","content":[{"type":"input_audio","input_audio":{"data":` + u + `}}]}`),
+		body(`{"content":` + u + `,"type":"compaction","encrypted_content":"x"}`),
+		body(`{"result":` + u + `,"type":"image_generation_call"}`),
+	} {
+		if got := mustRedact(t, newVault(t), in); string(got.Body) != in || len(got.Findings) != 0 {
+			t.Errorf("changed %s to %s", in, got.Body)
+		}
+	}
+}
+
+func TestEveryTextThatLeavesIsLookedInto(t *testing.T) {
+	u := quote(testURL)
+	for _, in := range []string{
+		`{"instructions":` + u + `}`,
+		`{"input":` + u + `}`,
+		body(`{"type":"message","role":"user","content":[{"type":"input_text","text":` + u + `}]}`),
+		body(`{"type":"reasoning","summary":[{"type":"summary_text","text":` + u + `}],"encrypted_content":"x"}`),
+		body(`{"type":"function_call","name":"f","arguments":` + quote(`{"a":`+u+`}`) + `}`),
+		body(`{"type":"custom_tool_call","name":"f","input":` + u + `}`),
+		body(`{"type":"custom_tool_call_output","output":[{"type":"input_text","text":` + quote(`{"output":`+u+`}`) + `}]}`),
+		body(`{"type":"a_type_of_next_year","things":{"deep":[[` + u + `]]}}`),
+		body(`{"type":"mcp_call","output":` + u + `}`),
+		`{"tools":[{"type":"function","name":"f","description":` + u + `}]}`,
+	} {
+		if got := mustRedact(t, newVault(t), in); bytes.Contains(got.Body, []byte(testPassword)) || len(got.Findings) != 1 {
+			t.Errorf("missed in %s", in)
+		}
+	}
+	named := `{"type":"mcp_call","result":{"db_password":"` + testPassword + `"}}`
+	if got := mustRedact(t, newVault(t), body(named)); len(got.Findings) != 1 || got.Findings[0].Mode != Report {
+		t.Errorf("findings %+v in %s, want one reported", got.Findings, named)
+	}
+}
+
+func TestABodyThatIsNoJSONIsAnError(t *testing.T) {
+	for _, in := range []string{``, `[]`, `{"input":[`, `{"a":"b}`, `{"a" 1}`, `{"a":1} x`, `{"input":[{"a":1]}`, `{"input":[` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `]}`} {
+		if _, err := newVault(t).Redact([]byte(in)); err == nil {
+			t.Errorf("Redact(%.20q): no error", in)
+		}
+	}
+}
+
+// planted is a body with secrets in it, in several encodings.
+func planted(r *rand.Rand) (string, []string) {
+	var items, all []string
+	for i := range 1 + r.IntN(6) {
+		secret := shape(r, "<a8>-<a12>_<a3>")
+		pem := "-----BEGIN PRIVATE KEY-----\n" + draw(r, stdSet, 64) + "\n" + draw(r, stdSet, 40) + "\n-----END PRIVATE KEY-----"
+		text := "x=1\nDB=postgres://app:" + secret + "@db/app\n"
+		all = append(all, secret)
+		switch r.IntN(6) {
+		case 0:
+			text = `{"output":` + quote(text) + `,"metadata":{}}`
+		case 1:
+			text = "blob: " + base64.StdEncoding.EncodeToString([]byte(text))
+		case 2:
+			all = append(all, pem[28:80])
+			text += pem + "\n"
+		case 3:
+			all = append(all, pem[28:80])
+			text = `{"type":"service_account","private_key":` + quote(pem+"\n") + `,"n":"` + fmt.Sprint(i) + `","dsn":` + quote(text) + `}`
+		case 4:
+			odd := secret[:5] + `"\` + secret[5:]
+			text = `{"note":"x","env":{"AWS":"` + withChecksum("ghp_"+draw(r, alnumSet, 36)) + `"},"out":` + quote(`SECRET="postgres://u:`+secret+`@h/x" `+quote(odd)) + `}`
+		case 5:
+			text = "see https://x.io/?next=" + url.QueryEscape(strings.TrimSpace(text)[4:]) + " ok"
+		}
+		items = append(items, output(text))
+		if r.IntN(2) == 0 {
+			items = append(items, `{"type":"message","role":"assistant","content":[{"type":"output_text","text":`+quote("again "+secret)+`}]}`)
+		}
+	}
+	return body(items...), all
+}
+
+// TestRedactThenRestoreIsTheIdentity plants secrets at random and asks that none
+// leaves, and that restoring gives back the very bytes.
+func TestRedactThenRestoreIsTheIdentity(t *testing.T) {
+	for n := range uint64(400) {
+		in, secrets := planted(rand.New(rand.NewPCG(n, 7)))
+		v := newVault(t)
+		got := mustRedact(t, v, in)
+		for _, s := range secrets {
+			for _, form := range []string{s, base64.StdEncoding.EncodeToString([]byte(s)), url.QueryEscape(s)} {
+				if bytes.Contains(got.Body, []byte(form)) {
+					t.Fatalf("body %d: a planted secret left in %s", n, got.Body)
+				}
+			}
+		}
+		if !json.Valid(got.Body) {
+			t.Fatalf("body %d: the redacted body is no JSON: %s", n, got.Body)
+		}
+		if restored := v.Restorer(RestoreAll).Body(got.Body); string(restored) != in {
+			t.Fatalf("body %d: restored %s\nwant %s", n, restored, in)
+		}
+	}
+}
+
+// FuzzRedact asks the same of any text around a secret.
+func FuzzRedact(f *testing.F) {
+	f.Add("before ", " after", 0)
+	f.Add(`{"key": "`, `"}`, 1)
+	f.Add("a\\", "\"", 2)
+	s := newScanner(f, Config{Key: testKey})
+	f.Fuzz(func(t *testing.T, before, after string, depth int) {
+		text := before + " " + testURL + " " + after
+		for range depth & 3 {
+			text = `{"output":` + quote(text) + `}`
+		}
+		in := body(output(text))
+		v := NewVault(s, NewCache(10), DefaultPolicy)
+		got := mustRedact(t, v, in)
+		if bytes.Contains(got.Body, []byte(testPassword)) || !json.Valid(got.Body) {
+			t.Fatalf("the secret left, or the body broke: %s", got.Body)
+		}
+		restored := v.Restorer(RestoreAll).Body(got.Body)
+		if len(v.Restorer(RestoreAll).Unknown()) == 0 && string(restored) != in {
+			t.Fatalf("restored %s\nwant %s", restored, in)
+		}
+	})
+}
+
+func TestAnItemIsKnownByItsHash(t *testing.T) {
+	s, cache := newScanner(t, Config{Key: testKey}), NewCache(100)
+	in := body(output(testURL), output("x"))
+	first, err := NewVault(s, cache, DefaultPolicy).Redact([]byte(in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(cache.young)
+	second, err := NewVault(s, cache, DefaultPolicy).Redact([]byte(in))
+	if err != nil || !bytes.Equal(first.Body, second.Body) || len(cache.young) != n {
+		t.Errorf("the second time gave another body or scanned again (%v)", err)
+	}
+	for i := range 1000 {
+		cache.add(cacheKey{length: i}, nil)
+	}
+	if n := len(cache.young) + len(cache.old); n > 200 {
+		t.Errorf("the cache holds %d items, want at most 200", n)
+	}
+}
