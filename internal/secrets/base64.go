@@ -7,7 +7,7 @@ import (
 
 const (
 	// shortestBase64 is the shortest run that is decoded, in bytes.
-	shortestBase64 = 20
+	shortestBase64 = 24
 	// base64Stride is how far apart runs are looked for: every run that is long
 	// enough has such a place in it.
 	base64Stride = shortestBase64

@@ -1,7 +1,9 @@
 package secrets
 
 import (
-	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -13,52 +15,65 @@ func step(text []byte, i int) (size int, r rune, escaped bool) {
 	if text[i] != '\\' {
 		return 1, 0, false
 	}
-	switch at(text, i+1) {
-	case 'n':
-		return 2, '\n', true
-	case 't':
-		return 2, '\t', true
-	case 'r':
-		return 2, '\r', true
-	case 'b':
-		return 2, '\b', true
-	case 'f':
-		return 2, '\f', true
-	case '"', '\\', '/', '\'':
-		return 2, rune(text[i+1]), true
-	case 'u':
-		if i+6 <= len(text) {
-			if n, err := strconv.ParseUint(string(text[i+2:i+6]), 16, 32); err == nil {
-				if n >= 0xD800 && n < 0xDC00 && i+12 <= len(text) && text[i+6] == '\\' && text[i+7] == 'u' {
-					if low, err := strconv.ParseUint(string(text[i+8:i+12]), 16, 32); err == nil && low >= 0xDC00 && low < 0xE000 {
-						return 12, rune((n-0xD800)<<10|(low-0xDC00)) + 0x10000, true
-					}
+	if i+1 < len(text) && simpleEscapes[text[i+1]] != 0 {
+		return 2, rune(simpleEscapes[text[i+1]]), true
+	}
+	if at(text, i+1) == 'u' && i+6 <= len(text) {
+		if n, err := strconv.ParseUint(string(text[i+2:i+6]), 16, 32); err == nil {
+			if n >= 0xD800 && n < 0xDC00 && i+12 <= len(text) && text[i+6] == '\\' && text[i+7] == 'u' {
+				if low, err := strconv.ParseUint(string(text[i+8:i+12]), 16, 32); err == nil && low >= 0xDC00 && low < 0xE000 {
+					return 12, rune((n-0xD800)<<10|(low-0xDC00)) + 0x10000, true
 				}
-				return 6, rune(n), true
 			}
+			return 6, rune(n), true
 		}
 	}
 	return 1, 0, false
 }
 
-// unescape appends text without JSON's escapes and says whether it had any.
+// simpleEscapes are the escapes of one letter.
+var simpleEscapes = [256]byte{'n': '\n', 't': '\t', 'r': '\r', 'b': '\b', 'f': '\f', '"': '"', '\\': '\\', '/': '/', '\'': '\''}
+
+// unescape appends text without JSON's escapes and says whether it had any. It
+// copies eight bytes at a time up to the next backslash.
 func unescape(dst, text []byte) ([]byte, bool) {
-	changed := false
-	for {
-		k := bytes.IndexByte(text, '\\')
-		if k < 0 {
-			return append(dst, text...), changed
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	n, changed := len(dst), false
+	dst = slices.Grow(dst, len(text)+8)
+	dst = dst[:cap(dst)]
+	for i := 0; i < len(text); {
+		if i+8 <= len(text) {
+			w := binary.LittleEndian.Uint64(text[i:])
+			binary.LittleEndian.PutUint64(dst[n:], w)
+			w ^= ones * '\\'
+			found := (w - ones) &^ w & highs
+			if found == 0 {
+				i, n = i+8, n+8
+				continue
+			}
+			k := bits.TrailingZeros64(found) / 8
+			i, n = i+k, n+k
+		} else if text[i] != '\\' {
+			dst[n] = text[i]
+			i, n = i+1, n+1
+			continue
 		}
-		dst = append(dst, text[:k]...)
-		size, r, escaped := step(text, k)
+		if i+1 < len(text) && simpleEscapes[text[i+1]] != 0 {
+			dst[n] = simpleEscapes[text[i+1]]
+			i, n, changed = i+2, n+1, true
+			continue
+		}
+		size, r, escaped := step(text, i)
+		i += size
 		if escaped {
-			dst = utf8.AppendRune(dst, r)
+			n += utf8.EncodeRune(dst[n:], r)
 			changed = true
 		} else {
-			dst = append(dst, '\\')
+			dst[n] = '\\'
+			n++
 		}
-		text = text[k+size:]
 	}
+	return dst[:n], changed
 }
 
 // escapedSpan returns what bytes of text the bytes [start, end) of its

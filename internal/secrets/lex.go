@@ -1,10 +1,9 @@
 package secrets
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
-	"math/bits"
 )
 
 // errJSON is the cause of all errors about bodies that are not JSON.
@@ -12,39 +11,24 @@ var errJSON = errors.New("the body is not valid JSON")
 
 func malformed(i int) error { return fmt.Errorf("%w at byte %d", errJSON, i) }
 
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
-// quoteOrBackslash returns where the next quote or backslash is at or after i,
-// or len(text). It looks at eight bytes at a time.
-func quoteOrBackslash(text []byte, i int) int {
-	for ; i+8 <= len(text); i += 8 {
-		w := binary.LittleEndian.Uint64(text[i:])
-		q, b := w^(ones*'"'), w^(ones*'\\')
-		if found := ((q-ones)&^q | (b-ones)&^b) & highs; found != 0 {
-			return i + bits.TrailingZeros64(found)/8
-		}
-	}
-	for i < len(text) && text[i] != '"' && text[i] != '\\' {
-		i++
-	}
-	return i
-}
-
 // skipString returns the index of the quote that closes the string whose
-// content begins at i.
+// content begins at i: the first that an even number of backslashes precedes.
+// Text inside JSON inside JSON has more backslashes than quotes, so it is the
+// quotes that are looked for.
 func skipString(text []byte, i int) (int, error) {
-	for {
-		i = quoteOrBackslash(text, i)
-		if i >= len(text) {
-			return 0, malformed(i)
+	for start := i; ; i++ {
+		k := bytes.IndexByte(text[i:], '"')
+		if k < 0 {
+			return 0, malformed(len(text))
 		}
-		if text[i] == '"' {
+		i += k
+		slashes := i
+		for slashes > start && text[slashes-1] == '\\' {
+			slashes--
+		}
+		if (i-slashes)%2 == 0 {
 			return i, nil
 		}
-		i += 2
 	}
 }
 

@@ -77,6 +77,9 @@ func (v *Vault) Redact(body []byte) (Redaction, error) {
 			hits[i].known = true
 		}
 	}
+	if len(hits) == 0 {
+		return Redaction{Body: body}, nil
+	}
 	return v.splice(body, merge(hits), newFrom(body, segments)), nil
 }
 
