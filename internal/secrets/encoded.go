@@ -76,28 +76,44 @@ func unescape(dst, text []byte) ([]byte, bool) {
 	return dst[:n], changed
 }
 
-// escapedSpan returns what bytes of text the bytes [start, end) of its
-// unescaped form take. It walks again, which is rare, so that unescape need not
-// keep a map, which would be dear.
-func escapedSpan(text []byte, start, end int) (from, to int) {
-	from = -1
-	i, n := 0, 0
-	for i < len(text) && n < end {
-		if n >= start && from < 0 {
-			from = i
-		}
-		size, r, escaped := step(text, i)
-		i += size
-		if escaped {
-			n += utf8.RuneLen(validRune(r))
-		} else {
-			n++
-		}
+// cursor finds what bytes of an encoded text some bytes of its decoded form
+// take. It walks the text again, which is rare, so that decoding need not keep a
+// map, which would be dear. Spans must be asked for from left to right.
+type cursor struct {
+	text       []byte
+	size       func(text []byte, i int) (encoded, decoded int)
+	i, decoded int
+}
+
+func (c *cursor) span(start, end int) (from, to int) {
+	from = c.seek(start)
+	return from, c.seek(end)
+}
+
+func (c *cursor) seek(decoded int) int {
+	for c.i < len(c.text) && c.decoded < decoded {
+		encoded, n := c.size(c.text, c.i)
+		c.i += encoded
+		c.decoded += n
 	}
-	if from < 0 {
-		from = i
+	return c.i
+}
+
+// escapedSize is the size of the character at i with and without JSON's escape.
+func escapedSize(text []byte, i int) (encoded, decoded int) {
+	size, r, escaped := step(text, i)
+	if escaped {
+		return size, utf8.RuneLen(validRune(r))
 	}
-	return from, i
+	return size, 1
+}
+
+// percentSize is the size of the byte at i with and without percent-encoding.
+func percentSize(text []byte, i int) (encoded, decoded int) {
+	if _, ok := percentByte(text, i); ok {
+		return 3, 1
+	}
+	return 1, 1
 }
 
 // validRune is the rune that utf8.AppendRune writes for r.
@@ -144,19 +160,4 @@ func unpercent(dst, text []byte) ([]byte, bool) {
 		dst = append(dst, c)
 	}
 	return dst, changed
-}
-
-// percentSpan is escapedSpan for percent-encoding.
-func percentSpan(text []byte, start, end int) (from, to int) {
-	i := 0
-	for n := 0; i < len(text) && n < end; n++ {
-		if n == start {
-			from = i
-		}
-		if _, ok := percentByte(text, i); ok {
-			i += 2
-		}
-		i++
-	}
-	return from, i
 }

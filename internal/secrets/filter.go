@@ -9,19 +9,18 @@ import "encoding/binary"
 // DFA on source code, and hardly dearer with more keywords.
 type filter struct {
 	present [1 << filterBits / 64]uint64 // a bit a slot, read for every byte: 16 KB stay in the first cache
-	groups  [1 << groupBits]group        // open-addressed by window
+	groups  []group                      // open-addressed by window, at most half full
 	hooks   [][]hook
 }
 
 // group says which hooks a window has: hooks[index-1].
 type group struct {
 	window uint32
-	index  uint16
+	index  uint32
 }
 
 const (
 	filterBits = 17
-	groupBits  = 13
 	windowSize = 4
 	foldBits   = 0x20202020
 )
@@ -36,7 +35,7 @@ type hook struct {
 	match   matcher
 }
 
-func newFilter() *filter { return &filter{} }
+func newFilter() *filter { return &filter{groups: make([]group, 1<<12)} }
 
 // add registers a keyword, given in lower case. One that is shorter than a
 // window is registered with each byte of next behind it.
@@ -57,17 +56,32 @@ func (f *filter) add(keyword string, next charset, match matcher) {
 	f.present[slot(window)/64] |= 1 << (slot(window) % 64)
 	g := f.group(window)
 	if g.index == 0 {
+		if 2*len(f.hooks) >= len(f.groups) {
+			f.grow()
+			g = f.group(window)
+		}
 		f.hooks = append(f.hooks, nil)
-		*g = group{window, uint16(len(f.hooks))}
+		*g = group{window, uint32(len(f.hooks))}
 	}
 	f.hooks[g.index-1] = append(f.hooks[g.index-1], hook{keyword, match})
 }
 
 // group returns the group of a window, or where it would be.
 func (f *filter) group(window uint32) *group {
-	for i := slot(window) >> (filterBits - groupBits); ; i++ {
-		if g := &f.groups[i%(1<<groupBits)]; g.window == window || g.index == 0 {
+	for i := int(slot(window)); ; i++ {
+		if g := &f.groups[i&(len(f.groups)-1)]; g.index == 0 || g.window == window {
 			return g
+		}
+	}
+}
+
+// grow doubles the table of groups.
+func (f *filter) grow() {
+	old := f.groups
+	f.groups = make([]group, 2*len(old))
+	for _, g := range old {
+		if g.index != 0 {
+			*f.group(g.window) = g
 		}
 	}
 }

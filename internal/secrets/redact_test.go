@@ -253,3 +253,20 @@ func TestAnItemIsKnownByItsHash(t *testing.T) {
 		t.Errorf("the cache holds %d items, want at most 200", n)
 	}
 }
+
+// TestManySecretsAreAllRemembered plants more than a program's tables would
+// have room for if they did not grow.
+func TestManySecretsAreAllRemembered(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	var all []string
+	var text strings.Builder
+	for range 20000 {
+		secret := draw(r, alnumSet, 18)
+		all = append(all, secret)
+		text.WriteString("postgres://u:" + secret + "@h/d\n")
+	}
+	got := mustRedact(t, newVault(t), body(output(text.String()), output(strings.Join(all, " "))))
+	if len(got.Findings) != 2*len(all) {
+		t.Errorf("%d findings, want %d", len(got.Findings), 2*len(all))
+	}
+}

@@ -141,8 +141,9 @@ func (w *work) escapes(v *view, depth int) {
 			continue
 		}
 		w.depth.escapes++
+		spans := cursor{text: line, size: escapedSize}
 		for _, m := range w.read(decoded, false) {
-			from, to := escapedSpan(line, m.start, m.end)
+			from, to := spans.span(m.start, m.end)
 			v.found = append(v.found, match{m.rule, start + from, start + to, max(m.encoding, JSON)})
 		}
 		w.depth.escapes--
@@ -187,8 +188,9 @@ func (w *work) urls(v *view, depth, start, end int) {
 			continue
 		}
 		w.depth.url++
+		spans := cursor{text: run, size: percentSize}
 		for _, m := range w.read(decoded, true) {
-			a, b := percentSpan(run, m.start, m.end)
+			a, b := spans.span(m.start, m.end)
 			v.found = append(v.found, match{m.rule, from + a, from + b, max(m.encoding, URL)})
 		}
 		w.depth.url--

@@ -153,10 +153,11 @@ func (wk *work) visit(raw []byte, hits *[]hit) *walker {
 		if r := wk.scanner.named(key, content); r != nil && len(found) == 0 {
 			found = append(found, match{rule: r, start: 0, end: len(content)})
 		}
+		spans := cursor{text: raw[open:close], size: escapedSize}
 		for _, m := range found {
 			start, end := m.start, m.end
 			if escaped {
-				start, end = escapedSpan(raw[open:close], m.start, m.end)
+				start, end = spans.span(start, end)
 			}
 			*hits = append(*hits, hit{rule: m.rule, start: open + start, end: open + end, open: open, close: close, encoding: m.encoding, path: string(w.path)})
 		}
