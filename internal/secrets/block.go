@@ -17,8 +17,9 @@ func addBlocks(f *filter) {
 	f.add("private-lines:", 0, puttyKey)
 	f.add("eyj", base64url, jsonWebToken)
 	f.add(`"kty"`, 0, jsonWebKey)
-	f.add("7q~", word|dash|tilde|dot, azureClientSecret)
-	f.add("8q~", word|dash|tilde|dot, azureClientSecret)
+	for d := '0'; d <= '9'; d++ {
+		f.add(string(d)+"q~", word|dash|tilde|dot, azureClientSecret)
+	}
 }
 
 // privateKey finds a PEM or OpenPGP block whose label says PRIVATE KEY, from

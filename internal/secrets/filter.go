@@ -41,8 +41,12 @@ func newFilter() *filter { return &filter{groups: make([]group, 1<<12)} }
 // window is registered with each byte of next behind it.
 func (f *filter) add(keyword string, next charset, match matcher) {
 	if len(keyword) < windowSize {
-		for c := range 256 {
-			if next.has(byte(c)) && fold(byte(c)) == byte(c) {
+		for c := range 128 {
+			upper := byte(c)
+			if lower.has(upper) {
+				upper -= 'a' - 'A'
+			}
+			if fold(byte(c)) == byte(c) && (next.has(byte(c)) || next.has(upper)) {
 				f.add(keyword+string(rune(c)), next, func(v *view, start, _ int) {
 					match(v, start, start+len(keyword))
 				})
