@@ -97,9 +97,6 @@ func assignment(v *view, all []issuer, start, end int) {
 // judge says by which rule the value is a secret, or nil.
 func judge(text []byte, all []issuer, n *name, kind nameKind, left, from, until int, bare bool, to *target) *rule {
 	value := text[from:until]
-	if bare && to.line && at(text, to.at-1) != '=' && isCall(value) {
-		return nil
-	}
 	if kind == namesAuth {
 		if decoded, ok := userAndPassword(value); ok && !isWeak(decoded) && !isPlaceholder(decoded) {
 			return dockerAuthRule
@@ -114,6 +111,9 @@ func judge(text []byte, all []issuer, n *name, kind nameKind, left, from, until 
 	}
 	if len(value) == 88 && bytes.HasSuffix(value, []byte("==")) && random(value) && !isDocumented(value) {
 		return connectionRule
+	}
+	if bare && to.line && lower.has(text[left]) && isCode(value) {
+		return nil
 	}
 	if kind == namesPassword {
 		switch {

@@ -93,7 +93,8 @@ func (n *name) kind() nameKind {
 	}
 	last, before := trimDigits(n.word(0)), n.word(1)
 	switch last {
-	case "password", "passwd", "pwd", "passphrase", "pass", "passcode", "psk", "pw", "pword", "requirepass", "masterauth", "bindpw", "pswd", "passwort", "parol", "contrasena", "senha":
+	case "password", "passwd", "pwd", "passphrase", "pass", "passcode", "psk", "pw", "pword", "requirepass", "masterauth", "bindpw", "pswd", "passwort", "parol", "contrasena", "senha",
+		"dbpass", "userpass", "rootpass", "adminpass", "smtppass", "mysqlpass", "pgpass", "ftppass", "mailpass", "emailpass", "mypass", "redispass", "sshpass", "loginpass", "authpass", "apppass", "proxypass", "httppass", "wifipass", "keypass", "storepass":
 		return namesPassword
 	case "secret", "secrets", "credential", "credentials", "creds", "cred":
 		return namesSecret
@@ -146,7 +147,6 @@ var joined = []struct {
 	{"passwd", namesPassword},
 	{"passphrase", namesPassword},
 	{"pwd", namesPassword},
-	{"pass", namesPassword},
 	{"passwort", namesPassword},
 	{"clientsecret", namesSecret},
 	{"secret", namesSecret},

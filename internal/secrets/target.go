@@ -51,7 +51,7 @@ func findTarget(text []byte, left, right int) (target, bool) {
 			return pair, true
 		}
 		to.at = skipBlanks(text, i+1)
-		return to, isQuote(at(text, to.at)) && !listed(text, left)
+		return to, isQuote(before) && isQuote(at(text, to.at)) && !listed(text, left)
 	case '{': // C#'s property with an initial value
 		if end := bytes.IndexByte(text[i:min(len(text), i+40)], '}'); end > 0 && hasAt(text, skipBlanks(text, i+1), "get") {
 			to.at = skipBlanks(text, i+end+1)
@@ -194,7 +194,7 @@ func spaced(text []byte, left, i int, to target) (target, bool) {
 	case bytes.HasSuffix(bytes.TrimSpace(line), []byte("ENV")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("setx")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("#define")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("set -x")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("set -gx")):
 		to.line = true
 		return to, true
-	case bytes.Contains(before, []byte("login ")) || bytes.Contains(before, []byte("machine ")):
+	case hasFold(text, left, "password") && (bytes.Contains(before, []byte("login ")) || bytes.Contains(before, []byte("machine "))):
 		to.line = true
 		return to, true
 	case isQuote(value) && bytes.HasSuffix(bytes.TrimSpace(line), []byte("set")), value == '\'' && !bytes.HasSuffix(before, []byte("'")), hasFold(text, left, "requirepass"), hasFold(text, left, "masterauth"), hasFold(text, left, "bindpw"):

@@ -31,6 +31,9 @@ func (p *pattern) report(v *view, r *rule, i int) {
 	if p.secret == 0 && !startsWord(v.text, first) {
 		return
 	}
+	if len(p.parts[0].literal) < windowSize && first > 0 && v.text[first-1] == '-' { // in a base64 digest
+		return
+	}
 	for end > body && v.text[end-1] == '.' { // a sentence's full stop
 		end--
 	}

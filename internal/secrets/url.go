@@ -78,7 +78,7 @@ scan:
 		return
 	}
 	user, password := text[start:separator], text[separator+1:sign]
-	if isPlaceholder(password) || isWeak(password) || bytes.Equal(user, password) || len(password) < 3 || len(host) == 0 {
+	if isPlaceholder(password) || isWeak(password) || bytes.Equal(user, password) || len(password) < 4 || len(host) == 0 {
 		return
 	}
 	if len(password) < 8 && content(password)&^letter == 0 && wordlike(password) && (isWeak(user) || bytes.HasPrefix(host, []byte("localhost"))) {

@@ -10,7 +10,7 @@ var (
 	}
 	templateHeads = [][]byte{
 		[]byte("!"), []byte("ENC["), []byte("vault:"), []byte("op://"), []byte("arn:"), []byte("secret://"), []byte("ref+"), []byte("ssm:"), []byte("kms:"), []byte("env:"), []byte("env."), []byte("file:"), []byte("projects/"), []byte("secrets."), []byte("vars."), []byte("var."), []byte("local."), []byte("data."), []byte("$2a$"), []byte("$2b$"), []byte("$2y$"), []byte("$argon2"), []byte("$6$"), []byte("$5$"), []byte("$1$"), []byte("$apr1$"), []byte("{SSHA}"), []byte("pbkdf2"), []byte("SCRAM-SHA"), []byte("scrypt:"), []byte("sha1$"), []byte("sha256$"),
-		[]byte("sha1-"), []byte("sha256-"), []byte("sha384-"), []byte("sha512-"), []byte("sha256:"), []byte("sha512:"), []byte("sha1:"), []byte("md5:"), []byte("h1:"), []byte("__SECRET_"), []byte("data:"), []byte("AQICAH"), []byte("{cipher}"),
+		[]byte("sha1-"), []byte("sha256-"), []byte("sha384-"), []byte("sha512-"), []byte("sha256:"), []byte("sha512:"), []byte("sha1:"), []byte("md5:"), []byte("h1:"), []byte("__SECRET_"), []byte("data:"), []byte("AQICAH"), []byte("{cipher}"), []byte("self."), []byte("this."), []byte("cls."),
 	}
 )
 
@@ -26,6 +26,8 @@ func isPlaceholder(value []byte) bool {
 		return true
 	case (first == '$' || first == ':' || first == '@' || first == '&') && len(value) > 1 && isVariable(value[1:]):
 		return true
+	case first == '$' && len(value) > 1 && letter.has(value[1]) && expands(value[1:]):
+		return true
 	case first == '%' && (len(value) <= 3 || letter.has(value[1]) && !alnum.has(value[2])): // printf's
 		return true
 	}
@@ -40,6 +42,17 @@ func isPlaceholder(value []byte) bool {
 		}
 	}
 	return filler(value) || repeats(value, max(3, len(value)*2/3)) || sequence(value)
+}
+
+// expands reports whether a variable's name is all of text, or what an operator
+// or a path goes on from.
+func expands(text []byte) bool {
+	end := word.run(text, 0, len(text))
+	switch at(text, end) {
+	case '-', '[', '/', ':', '.':
+		return wordy(text[:end])
+	}
+	return end == len(text) && content(text)&digit == 0
 }
 
 // isVariable reports whether name, which a sigil precedes, is a variable's: words,
@@ -89,6 +102,8 @@ func isReference(value []byte) bool {
 		return true
 	case c&letter == 0 && c&symbol == 0: // a number, a date, a version
 		return true
+	case len(value) < 14 && c&dot != 0 && c&upper == 0 && digit.has(at(bytes.TrimLeft(value, "^~<>=v"), 0)) && bytes.Count(value, []byte(".")) == 2: // ^1.2.3
+		return true
 	case len(value) <= 20 && bytes.HasPrefix(value, []byte("0x")):
 		return c&^(hexDigit|underscore|lowerOther) == 0
 	case value[0] == '/' || bytes.HasPrefix(value, []byte("./")) || bytes.HasPrefix(value, []byte("../")) || bytes.HasPrefix(value, []byte("~/")) || len(value) > 2 && value[1] == ':' && value[2] == '\\':
@@ -117,7 +132,7 @@ func isPassword(value []byte, bare bool) bool {
 	if c&letter == 0 && c&symbol == 0 { // digits alone, or a date
 		return !bare && len(value) >= 8 && digit.all(value) && entropy(value) > 2
 	}
-	if bare && isCode(value) || isReference(value) && (wordy(value) || c&(symbol|digit|upper) == 0 || bytes.HasPrefix(value, []byte("0x"))) {
+	if bare && isCode(value) || isReference(value) && (wordy(value) || c&letter == 0 || len(value) < 14 && c&dot != 0 || c&(symbol|digit|upper) == 0 || bytes.HasPrefix(value, []byte("0x"))) {
 		return false
 	}
 	if c&^letter == 0 {
@@ -170,6 +185,9 @@ func isToken(kind nameKind, value []byte, bare bool) bool {
 	if c&space != 0 || bare && isCode(value) {
 		return false
 	}
+	if kind != namesSecret && len(value) != 64 && bytes.ContainsAny(value, `()[]|\\`) { // an expression, a pattern
+		return false
+	}
 	if isUUID(value) {
 		return kind == namesSecret
 	}
@@ -180,7 +198,7 @@ func isToken(kind nameKind, value []byte, bare bool) bool {
 	case c&digit == 0 && (c&upper == 0 || c&lower == 0) && c&symbol == 0:
 		return len(value) >= 20 && entropy(value) >= 3.3
 	case kind == namesKey:
-		return c&upper != 0 && c&lower != 0 && c&digit != 0 && entropy(value) >= 3.7 || c&symbol != 0 && len(value) >= 32 && entropy(value) >= 4
+		return c&upper != 0 && c&lower != 0 && c&digit != 0 && entropy(value) >= 3.7 || c&symbol != 0 && len(value) == 64 && entropy(value) >= 4
 	case len(value) < 12:
 		return c&digit != 0 && c&(letter|symbol) != 0 && entropy(value) >= 2.5 && !isPlaceholder(stripWords(value)) && len(stripWords(value)) > 3
 	}
@@ -203,13 +221,20 @@ func isCode(value []byte) bool {
 	}
 	c := content(value)
 	if c&^(word|dot) == 0 && c&(dot|underscore) != 0 && !digit.has(value[0]) {
-		return c&digit == 0 || wordy(value) || wordy(value[bytes.LastIndexByte(value, '.')+1:])
+		return c&digit == 0 || wordy(value) || hasWord(value[bytes.LastIndexByte(value, '.')+1:])
 	}
 	return c&^letter == 0 && wordy(value)
 }
 
-// isCall reports whether a value has the parentheses of a call.
-func isCall(value []byte) bool {
-	open := bytes.IndexByte(value, '(')
-	return open > 0 && word.has(value[open-1]) && bytes.IndexByte(value[open:], ')') > 0
+// hasWord reports whether a long word is part of an identifier.
+func hasWord(identifier []byte) bool {
+	for i := 0; i < len(identifier); i++ {
+		if end := letter.run(identifier, i, len(identifier)); end > i {
+			if end-i >= 6 && wordlike(identifier[i:end]) && !alternating(identifier[i:end]) {
+				return true
+			}
+			i = end
+		}
+	}
+	return false
 }

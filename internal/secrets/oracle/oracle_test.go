@@ -41,7 +41,9 @@ func draw(r *rand.Rand, b *strings.Builder, re *syntax.Regexp) {
 		if len(choices) == 0 {
 			choices = []rune{re.Rune[0]}
 		}
-		if alnum := slices.DeleteFunc(slices.Clone(choices), func(c rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", c) }); len(alnum) > 20 {
+		if alnum := slices.DeleteFunc(slices.Clone(choices), func(c rune) bool {
+			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", c)
+		}); len(alnum) > 20 {
 			choices = alnum
 		}
 		b.WriteRune(choices[r.IntN(len(choices))])
