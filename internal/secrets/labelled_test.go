@@ -242,6 +242,7 @@ func places(r *rand.Rand) []labelled {
 		"docker login -u robot -p S registry.acme.io\n", "docker login --username robot --password S\n", "CREATE USER app IDENTIFIED BY 'S';\n", "ALTER ROLE app WITH PASSWORD 'S';\n", "requirepass S\n", "//npm.acme.io/:_authToken=S\n", "<password>S</password>\n", "wifi psk=\"S\"\n",
 		"java -Ddb.password=S -jar app.jar\n", "client.connect(host, user='app', password='S')\n", "PGPASSWORD=S psql -h db\n", "mycli --password=S\n", "setenv(\"DB_PASSWORD\", \"S\", 1);\n", "conn.setPassword(\"S\");\n", "ansible_become_pass: S\n", "bindpw S\n", "set password \"S\"\n",
 		"mail.smtp.password=S\n", "https://api.acme.io/v1?user=x&api_key=S\n", "password: S\n", "  password: \"S\",\n", "$password = 'S';\n", "const password = process.env.PASSWORD || \"S\";\n", "os.getenv(\"DB_PASSWORD\", \"S\")\n", "${DB_PASSWORD:-S}\n",
+		"<entry key=\"db.password\">S</entry>\n", "Set-Variable -Name Password -Value \"S\"\n", "ConvertTo-SecureString \"S\" -AsPlainText -Force\n", "password <- \"S\"\n", "helm install x --set auth.password=S\n", "kubectl create secret generic x --from-literal=password=S\n",
 	} {
 		for range 2 {
 			p := shape(r, "<l5><u3><d2><a4>")

@@ -33,6 +33,8 @@ func addPlaces(f *filter) {
 	f.add("docker login", 0, dockerPassword)
 	f.add("identified by ", 0, quotedPassword)
 	f.add("with password ", 0, quotedPassword)
+	f.add("convertto-securestring ", 0, quotedPassword)
+	f.add("convertto-securestring -string ", 0, quotedPassword)
 	for _, call := range []string{"basicauth(", "basic_auth(", "httpbasicauth(", "usernamepasswordcredential(", "networkcredential(", "credentials(", "auth=(", "auth = ("} {
 		f.add(call, 0, secondArgument)
 	}

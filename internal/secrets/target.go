@@ -28,7 +28,7 @@ func findTarget(text []byte, left, right int) (target, bool) {
 	case c == '[' && at(text, i+1) == ']':
 		i += 2
 	}
-	if at(text, left-1) == '<' || at(text, left-1) == ':' && at(text, i) == '>' {
+	if before == '<' || before == ':' || quoted && before == '"' { // also <entry key="password">value</entry>
 		if at(text, i) == '>' { // <password>value</password>
 			to.at = i + 1
 			end := bytes.IndexByte(text[to.at:min(len(text), to.at+longestToken)], '<')
@@ -39,6 +39,14 @@ func findTarget(text []byte, left, right int) (target, bool) {
 	to.line = startsLine(text, left, quoted)
 	i = skipBlanks(text, i)
 	switch c := at(text, i); c {
+	case '<': // R's arrow
+		to.at = skipBlanks(text, i+2)
+		return to, at(text, i+1) == '-' && isQuote(at(text, to.at))
+	case '-': // PowerShell's -Name PASSWORD -Value "…"
+		if hasFold(text, i, "-value ") {
+			to.at = skipBlanks(text, i+len("-value "))
+			return to, true
+		}
 	case '=', ':', '|', '?', '+':
 		return operator(text, i, to, quoted, before)
 	case '!':
@@ -191,13 +199,13 @@ func spaced(text []byte, left, i int, to target) (target, bool) {
 	switch {
 	case at(text, left-1) == '-' && (at(text, left-2) == '-' || space.has(at(text, left-2))): // --password value
 		return to, value != '-'
-	case bytes.HasSuffix(bytes.TrimSpace(line), []byte("ENV")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("setx")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("#define")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("set -x")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("set -gx")):
+	case bytes.HasSuffix(bytes.TrimSpace(line), []byte("ENV")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("setx")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("#define")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("set -x")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("set -gx")), bytes.HasSuffix(bytes.TrimSpace(line), []byte("configure set")):
 		to.line = true
 		return to, true
 	case hasFold(text, left, "password") && (bytes.Contains(before, []byte("login ")) || bytes.Contains(before, []byte("machine "))):
 		to.line = true
 		return to, true
-	case isQuote(value) && bytes.HasSuffix(bytes.TrimSpace(line), []byte("set")), value == '\'' && !bytes.HasSuffix(before, []byte("'")), hasFold(text, left, "requirepass"), hasFold(text, left, "masterauth"), hasFold(text, left, "bindpw"):
+	case isQuote(value) && (bytes.HasSuffix(bytes.TrimSpace(line), []byte("set")) || bytes.HasSuffix(bytes.TrimSpace(line), []byte("(def"))), value == '\'' && !bytes.HasSuffix(before, []byte("'")), hasFold(text, left, "requirepass"), hasFold(text, left, "masterauth"), hasFold(text, left, "bindpw"):
 		return to, true
 	}
 	// Go and C# name the type after or before: password string = "…".
