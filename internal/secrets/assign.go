@@ -33,7 +33,6 @@ type target struct {
 	line  bool // NAME=value or name: value at the start of a line: the value may hold any symbol
 	query bool // a parameter of a URL, a form or a connection string: & and ; end it
 	space bool // the value follows a blank, not an operator
-	pair  bool // name and value are two fields: {"name": …, "value": …}
 }
 
 // assignment looks whether the name around the keyword at text[start:end] is

@@ -113,14 +113,14 @@ func reportPassword(v *view, r *rule, start, end int) {
 }
 
 // curlUser finds the password in curl -u user:password.
-func curlUser(v *view, at, i int) {
+func curlUser(v *view, flag, i int) {
 	start, end := argument(v.text, i)
 	k := bytes.IndexByte(v.text[start:end], ':')
 	if k < 1 || bytes.IndexByte(v.text[start:end], '/') == 0 {
 		return
 	}
 	password := v.text[start+k+1 : end]
-	line := v.text[max(0, at-300):at]
+	line := v.text[max(0, flag-300):flag]
 	if k := bytes.LastIndexByte(line, '\n'); k >= 0 && !bytes.HasSuffix(bytes.TrimRight(line[:k], " "), []byte("\\")) {
 		line = line[k:]
 	}

@@ -2,7 +2,7 @@ package secrets
 
 import "bytes"
 
-// blanks are what may stand between a name and its value on one line.
+// skipBlanks skips what may stand between a name and its value on one line.
 func skipBlanks(text []byte, i int) int {
 	for i < len(text) && (text[i] == ' ' || text[i] == '\t') {
 		i++
@@ -177,7 +177,7 @@ func pairValue(text []byte, i int, to target) (target, bool) {
 	i = skipBlanks(text, i)
 	switch at(text, i) {
 	case ':', '=':
-		to.at, to.line, to.pair = skipBlanks(text, i+1), at(text, i) == ':', true
+		to.at, to.line = skipBlanks(text, i+1), at(text, i) == ':'
 		return to, true
 	case '>':
 		to.at = i + 1

@@ -25,8 +25,8 @@ var untouched = set(
 	"image_url", "file_data", "file_url", "file_name", "filename", "input_audio", "audio", "image", "b64_json", "partial_image_b64", "media_type", "mime_type",
 )
 
-// closedItems are the types of items that are not looked into at all: they are
-// OpenAI's own state, or data.
+// isClosedItem reports whether items of a type are not looked into at all: they
+// are OpenAI's own state, or data.
 func isClosedItem(kind []byte) bool {
 	return bytes.HasPrefix(kind, []byte("compaction")) || bytes.HasSuffix(kind, []byte("compaction")) || string(kind) == "item_reference" || string(kind) == "image_generation_call"
 }
