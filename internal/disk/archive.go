@@ -67,15 +67,15 @@ func (a *Archive) Clean() error {
 }
 
 // Put implements record.Archive.
-func (a *Archive) Put(ctx context.Context, key string, doc io.Reader, _ int64) error {
+func (a *Archive) Put(ctx context.Context, key string, doc io.Reader, size int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !fs.ValidPath(key) || strings.HasPrefix(key, incoming) {
+	if !isKey(key) {
 		return fmt.Errorf("put into the archive: %q is no key", key)
 	}
 	temporary := path.Join(incoming, fmt.Sprintf("%d-%d", os.Getpid(), a.count.Add(1)))
-	if err := a.write(temporary, doc); err != nil {
+	if err := a.write(temporary, doc, size); err != nil {
 		_ = a.root.Remove(temporary) // Clean does what this cannot
 		return fmt.Errorf("put %s into the archive: %w", key, err)
 	}
@@ -97,12 +97,17 @@ func (a *Archive) Put(ctx context.Context, key string, doc io.Reader, _ int64) e
 	return nil
 }
 
-func (a *Archive) write(name string, doc io.Reader) error {
+// write writes a file that must not exist, durably.
+func (a *Archive) write(name string, doc io.Reader, size int64) error {
 	f, err := a.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = io.Copy(f, doc); err == nil {
+	n, err := io.Copy(f, doc)
+	if err == nil && n != size {
+		err = fmt.Errorf("the document has %d bytes and not %d", n, size)
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
@@ -137,11 +142,26 @@ func (a *Archive) makeDirectory(name string) error {
 
 // Get implements record.Archive.
 func (a *Archive) Get(_ context.Context, key string) (io.ReadCloser, error) {
+	if !isKey(key) {
+		return nil, fmt.Errorf("get from the archive: %q is no key", key)
+	}
 	f, err := a.root.Open(key)
 	if err != nil {
 		return nil, fmt.Errorf("get from the archive: %w", err)
 	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: key, Err: fs.ErrNotExist}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("get from the archive: %w", err), f.Close())
+	}
 	return f, nil
+}
+
+// isKey reports whether a name is one below the root that a document can have.
+func isKey(name string) bool {
+	return fs.ValidPath(name) && name != "." && !strings.HasPrefix(name, incoming)
 }
 
 // Keys implements record.Archive.
@@ -183,7 +203,7 @@ func (a *Archive) walk(ctx context.Context, directory string, yield func(string,
 		yield("", fmt.Errorf("list the archive: %w", err))
 		return false
 	}
-	sort.Slice(entries, func(i, k int) bool { return entries[i].Name() < entries[k].Name() })
+	sort.Slice(entries, func(i, k int) bool { return sortName(entries[i]) < sortName(entries[k]) })
 	for _, entry := range entries {
 		name := path.Join(directory, entry.Name())
 		if !want(name, entry.IsDir()) {
@@ -199,6 +219,15 @@ func (a *Archive) walk(ctx context.Context, directory string, yield func(string,
 		}
 	}
 	return true
+}
+
+// sortName is what an entry sorts by so that the files below it come in the order
+// of their keys.
+func sortName(entry fs.DirEntry) string {
+	if entry.IsDir() {
+		return entry.Name() + "/"
+	}
+	return entry.Name()
 }
 
 func digits(text string) bool {
