@@ -15,7 +15,6 @@ type kind uint8
 
 const (
 	entryOpened   kind = iota + 1 // JSON: the exchange as it began
-	entryRequest                  // JSON: the request without its body
 	entryAnswer                   // JSON: the answer without its body; the last one counts
 	entryClosed                   // JSON: the exchange as it ended
 	entrySettled                  // the exchange needs this log no more
@@ -56,9 +55,13 @@ type entry struct {
 	size     int64 // with the header
 }
 
-// errTorn says that a log ends in the middle of an entry, or that an entry is
-// damaged: what follows cannot be told apart.
-var errTorn = errors.New("torn or damaged entry")
+var (
+	// errTorn says that a log ends in the middle of an entry.
+	errTorn = errors.New("torn entry")
+	// errMarred says that an entry is not as it was written: what follows cannot
+	// be told apart.
+	errMarred = errors.New("damaged entry")
+)
 
 // readEntry reads the next entry; io.EOF at a clean end.
 func readEntry(r io.Reader) (entry, error) {
@@ -71,7 +74,7 @@ func readEntry(r io.Reader) (entry, error) {
 	}
 	length := binary.LittleEndian.Uint32(header[:])
 	if length > maxPayload {
-		return entry{}, fmt.Errorf("%w: a length of %d bytes", errTorn, length)
+		return entry{}, fmt.Errorf("%w: a length of %d bytes", errMarred, length)
 	}
 	payload := make([]byte, length)
 	if _, err := io.ReadFull(r, payload); err != nil {
@@ -82,7 +85,7 @@ func readEntry(r io.Reader) (entry, error) {
 	}
 	sum := crc32.Update(crc32.Checksum(header[8:], castagnoli), castagnoli, payload)
 	if sum != binary.LittleEndian.Uint32(header[4:]) {
-		return entry{}, fmt.Errorf("%w: the checksum differs", errTorn)
+		return entry{}, fmt.Errorf("%w: the checksum differs", errMarred)
 	}
 	return entry{
 		kind: kind(header[8]), sequence: binary.LittleEndian.Uint32(header[9:]), id: uuid.UUID(header[13:]),

@@ -51,12 +51,12 @@ type place struct {
 // anybody asked for it. Whoever waits, waits for the batch and not for a turn of
 // their own.
 type journal struct {
-	dir     string
-	create  func(path string) (file, error)
-	segment int64 // bytes after which a new segment begins
-	max     int64 // bytes of all segments together
-	backlog int   // bytes that may wait to be written
-	wait    time.Duration
+	dir      string
+	create   func(path string) (file, error)
+	segment  int64         // bytes after which a new segment begins
+	max      int64         // bytes of all segments together
+	backlog  int           // bytes that may wait to be written
+	patience time.Duration // for which a write waits for the backlog
 
 	mu       sync.Mutex
 	next     *batch        // gathers entries
@@ -92,7 +92,7 @@ type pending struct {
 func openJournal(dir string, first int, o *Options) *journal {
 	j := &journal{
 		dir: dir, create: o.create, segment: o.SegmentBytes, max: o.MaxBytes,
-		backlog: o.BacklogBytes, wait: o.BacklogWait,
+		backlog: o.BacklogBytes, patience: o.BacklogWait,
 		next: newBatch(), work: make(chan struct{}, 1), number: first,
 		segments: map[*segment]struct{}{}, done: make(chan struct{}),
 	}
@@ -133,7 +133,7 @@ func (j *journal) append(w *Writer, k kind, payload []byte, syncIt bool) (*batch
 // room waits until the backlog is within its bound, for a while at the most. The
 // caller holds no writer's lock, as the journal needs it to go on.
 func (j *journal) room() error {
-	var patience <-chan time.Time
+	var late <-chan time.Time
 	for {
 		j.mu.Lock()
 		waiting := len(j.next.data)
@@ -142,16 +142,30 @@ func (j *journal) room() error {
 		if waiting <= j.backlog || busy == nil {
 			return nil
 		}
-		if patience == nil {
-			timer := time.NewTimer(j.wait)
+		if late == nil {
+			timer := time.NewTimer(j.patience)
 			defer timer.Stop()
-			patience = timer.C
+			late = timer.C
 		}
 		select {
 		case <-busy.done:
-		case <-patience:
+		case <-late:
 			return errBacklog
 		}
+	}
+}
+
+// wait waits until all that was appended so far is written, or could not be.
+func (j *journal) wait(ctx context.Context) error {
+	b := j.gathering()
+	if b == nil {
+		return nil
+	}
+	select {
+	case <-b.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the spool: %w", ctx.Err())
 	}
 }
 
@@ -208,16 +222,21 @@ func (j *journal) run() {
 
 		s, base, err := j.write(b)
 
-		j.mu.Lock()
-		j.writing, j.failure = nil, err
-		again := len(j.next.entries) > 0 || j.closed
-		j.mu.Unlock()
 		for _, e := range b.entries {
 			e.writer.written(e, place{s, base + int64(e.start) + headerSize, e.length}, err, j)
 		}
+		if s != nil && s.size >= j.segment {
+			j.seal(s)
+		}
 		b.err = err
 		b.data, b.entries = nil, nil
+		// Only now is it not being written: who waits for its entries, waits
+		// until their exchanges know of them.
+		j.mu.Lock()
+		j.writing, j.failure = nil, err
 		close(b.done)
+		again := len(j.next.entries) > 0 || j.closed
+		j.mu.Unlock()
 		if again {
 			select {
 			case j.work <- struct{}{}:
@@ -253,11 +272,8 @@ func (j *journal) write(b *batch) (s *segment, base int64, err error) {
 
 // writable returns the segment to write to, beginning a new one where needed.
 func (j *journal) writable() (*segment, error) {
-	if s := j.current; s != nil {
-		if s.size < j.segment {
-			return s, nil
-		}
-		j.seal(s)
+	if j.current != nil {
+		return j.current, nil
 	}
 	path := filepath.Join(j.dir, fmt.Sprintf("%010d.log", j.number))
 	j.number++
@@ -335,6 +351,8 @@ func (j *journal) close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("write the rest of the spool: %w", ctx.Err())
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	var errs []error
 	for s := range j.segments {
 		if s.users == 0 {

@@ -31,22 +31,22 @@ func (s *Spool) Recover(ctx context.Context, finish func(e *exchange.Exchange, r
 	s.old = nil
 	for _, id := range r.order {
 		f := r.found[id]
-		if f.settled || f.opened == nil {
+		if f.settled || (f.opened == nil && f.closed == nil) {
 			f.release()
 			continue
 		}
-		e := f.opened.Exchange
+		var e exchange.Exchange
 		if f.closed != nil {
-			e = *f.closed
+			e = f.close()
 		} else {
 			interrupted++
-			f.interrupt(&e, finish)
+			e = f.interrupt(finish)
 		}
 		f.writer.closed = true
 		s.mu.Lock()
 		s.open++
 		s.mu.Unlock()
-		s.settleLater(&closing{writer: f.writer, exchange: e})
+		s.settleLater(&closing{writer: f.writer, exchange: e, recovered: true})
 	}
 	for _, segment := range r.segments {
 		s.journal.release(segment, 1) // the reader's own use
@@ -66,7 +66,7 @@ type recovery struct {
 type found struct {
 	writer  *Writer
 	opened  *opening
-	closed  *exchange.Exchange
+	closed  *ending
 	status  int
 	settled bool
 	last    time.Time
@@ -97,13 +97,14 @@ func (r *recovery) read(path string, last bool) error {
 		if err == io.EOF {
 			return nil
 		}
-		if errors.Is(err, errTorn) {
-			s.damaged = !last
-			if s.damaged {
-				r.spool.options.Log.Error("a segment of the spool is damaged; what comes after is lost, and the file is set aside", "file", path, "offset", at, "error", err)
-			} else {
-				r.spool.options.Log.Warn("the spool ends in the middle of an entry, where the last run stopped", "file", path, "offset", at)
-			}
+		if errors.Is(err, errTorn) && last {
+			r.spool.options.Log.Warn("the spool ends in the middle of an entry, where the last run stopped", "file", path, "offset", at)
+			s.size = at
+			return f.Truncate(at) // for the next start it is not the last
+		}
+		if errors.Is(err, errTorn) || errors.Is(err, errMarred) {
+			r.spool.options.Log.Error("a segment of the spool is damaged; what comes after is lost, and the file is set aside", "file", path, "offset", at, "error", err)
+			s.damaged = true
 			return nil
 		}
 		if err != nil {
@@ -125,6 +126,9 @@ func (r *recovery) take(e entry, at place, when time.Time) error {
 		r.order = append(r.order, e.id)
 	}
 	w := f.writer
+	if e.sequence > w.sequence {
+		w.fail(errors.New("a part of the spool is missing"))
+	}
 	w.sequence = max(w.sequence, e.sequence+1)
 	f.last = when
 	entry := written{e.kind, at}
@@ -134,7 +138,7 @@ func (r *recovery) take(e entry, at place, when time.Time) error {
 		f.opened = new(opening)
 		err = entry.decode(f.opened)
 	case entryClosed:
-		f.closed = new(exchange.Exchange)
+		f.closed = new(ending)
 		err = entry.decode(f.closed)
 	case entryAnswer:
 		var answer head
@@ -152,17 +156,26 @@ func (r *recovery) take(e entry, at place, when time.Time) error {
 	return nil
 }
 
+// close takes up what was noted when the exchange ended.
+func (f *found) close() exchange.Exchange {
+	w, c := f.writer, f.closed
+	w.trailer, w.askedIncomplete, w.toldIncomplete = c.Trailer, c.RequestIncomplete, c.ResponseIncomplete
+	return c.Exchange
+}
+
 // interrupt closes an exchange that was open when the run before ended.
-func (f *found) interrupt(e *exchange.Exchange, finish func(e *exchange.Exchange, request, response io.Reader)) {
+func (f *found) interrupt(finish func(e *exchange.Exchange, request, response io.Reader)) exchange.Exchange {
+	e := f.opened.Exchange
 	asked := &counter{from: readBody(f.writer.entries, entryAsked, entryAskedRaw)}
 	told := &counter{from: readBody(f.writer.entries, entryTold, entryToldRaw)}
 	e.Status = f.status
 	e.Outcome, e.ErrorOrigin, e.Error = exchange.Interrupted, exchange.OriginProxy, "the proxy stopped while this exchange was running"
 	e.Ended = f.last.UTC()
-	finish(e, asked, told)
+	finish(&e, asked, told)
 	e.RequestBytes, e.ResponseBytes = asked.rest(), told.rest()
 	f.writer.askedIncomplete = "the proxy stopped while this exchange was running: the end may be missing"
 	f.writer.toldIncomplete = f.writer.askedIncomplete
+	return e
 }
 
 // release lets go of segments that hold nothing to settle.

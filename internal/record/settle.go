@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -33,6 +35,8 @@ type closing struct {
 	exchange exchange.Exchange
 	counted  time.Time // when the ledger took it; zero before that
 	tries    int
+	// recovered exchanges may have been archived before.
+	recovered, archived bool
 }
 
 // settleLater hands a closed exchange to the ledger, or to the archive once the
@@ -71,13 +75,21 @@ func (s *Spool) checkIdle() {
 // count takes closed exchanges to the ledger until ctx ends.
 func (s *Spool) count(ctx context.Context) {
 	for {
-		batch := s.take(ctx, &s.uncounted, settleAtOnce)
-		if batch == nil {
+		taken := s.take(ctx, &s.uncounted, settleAtOnce)
+		if taken == nil {
 			return
 		}
-		rows := make([]exchange.Exchange, len(batch))
-		for i, c := range batch {
-			rows[i] = c.exchange
+		var batch []*closing
+		var rows []exchange.Exchange
+		for _, c := range taken {
+			if err := s.recall(ctx, c); err != nil {
+				s.later(c, fmt.Errorf("look for the record of an earlier run: %w", err))
+				continue
+			}
+			batch, rows = append(batch, c), append(rows, c.exchange)
+		}
+		if len(batch) == 0 {
+			continue
 		}
 		err := s.options.Ledger(ctx, rows)
 		for _, c := range batch {
@@ -156,15 +168,45 @@ func (s *Spool) later(c *closing, err error) {
 
 // archive puts the exchange's document into the archive.
 func (s *Spool) archive(ctx context.Context, c *closing) error {
-	// The closing entry, or a failed write, comes after all others.
+	if c.archived {
+		return nil
+	}
+	// The closing entry comes after all others. That some could not be written
+	// shows in the document; that the disk hangs means to come back.
 	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	_ = c.writer.await(wait) // a failure shows in the document
+	if err := s.journal.wait(wait); err != nil {
+		return err
+	}
 	doc, size, err := c.writer.document(c.exchange)
 	if err != nil {
 		return err
 	}
 	return s.options.Archive.Put(ctx, Key(c.exchange), doc, size)
+}
+
+// recall looks whether an earlier run archived a recovered exchange. The log may
+// have let go of a part of it since, with the files that only it needed, while
+// another part stands in a file that others need: what the archive has, holds,
+// and the row is what it says.
+func (s *Spool) recall(ctx context.Context, c *closing) error {
+	if !c.recovered || c.archived {
+		return nil
+	}
+	r, err := s.options.Archive.Get(ctx, Key(c.exchange))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close() // only read
+	doc, err := ReadDocument(r)
+	if err != nil {
+		return err
+	}
+	c.exchange, c.archived = doc.Exchange, true
+	return nil
 }
 
 // document assembles the document: what is new in frames of its own, and the
@@ -189,14 +231,11 @@ func (w *Writer) document(e exchange.Exchange) (doc io.Reader, size int64, err e
 		}
 	}
 	if request == nil {
-		request = &head{Incomplete: "the record's opening was lost"}
+		request = new(head)
 	}
-	request.Incomplete = w.askedIncomplete
+	request.Incomplete = w.incomplete(w.askedIncomplete)
 	if answer != nil {
-		answer.Incomplete, answer.Trailer = w.toldIncomplete, w.trailer
-		if w.failed != nil && answer.Incomplete == "" {
-			answer.Incomplete = "not all of the exchange could be kept: " + w.failed.Error()
-		}
+		answer.Incomplete, answer.Trailer = w.incomplete(w.toldIncomplete), w.trailer
 	}
 
 	a := assembly{packer: w.spool.packer}
@@ -211,6 +250,15 @@ func (w *Writer) document(e exchange.Exchange) (doc io.Reader, size int64, err e
 	a.text("}\n")
 	a.pack()
 	return io.MultiReader(a.parts...), a.size, a.err
+}
+
+// incomplete returns why one side of the record is not whole: what was noted of
+// it, else why bytes of either side were lost. The caller holds the lock.
+func (w *Writer) incomplete(noted string) string {
+	if noted == "" && w.failed != nil {
+		return "not all of the exchange could be kept: " + w.failed.Error()
+	}
+	return noted
 }
 
 // assembly is a document that is being put together.

@@ -70,6 +70,7 @@ func (o *Options) setDefaults() {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 8 << 30
 	}
+	o.SegmentBytes = min(o.SegmentBytes, o.MaxBytes/4) // so that there is always a file to let go of
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
 	}

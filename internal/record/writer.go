@@ -47,6 +47,14 @@ type opening struct {
 	Request  head              `json:"request"`
 }
 
+// ending is the payload of an entryClosed.
+type ending struct {
+	Exchange           exchange.Exchange `json:"exchange"`
+	Trailer            http.Header       `json:"trailers,omitempty"`
+	RequestIncomplete  string            `json:"request_incomplete,omitempty"`
+	ResponseIncomplete string            `json:"response_incomplete,omitempty"`
+}
+
 // head is a Message without its body.
 type head struct {
 	Method        string      `json:"method,omitempty"`
@@ -94,6 +102,9 @@ func (w *Writer) WriteRequest(p []byte) error { return w.write(&w.asked, p) }
 func (w *Writer) WriteResponse(p []byte) error { return w.write(&w.told, p) }
 
 func (w *Writer) write(b *body, p []byte) error {
+	if err := w.failure(); err != nil {
+		return err // and does not wait for the disk again
+	}
 	if err := w.spool.journal.room(); err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -152,7 +163,8 @@ func (w *Writer) ResponseIncomplete(why string) {
 }
 
 // Flush hands all that was written so far to the operating system, so that it
-// survives the end of this process.
+// survives the end of this process; but for the last one to three bytes where
+// they are the beginning of a rune or of a base64 group.
 func (w *Writer) Flush(ctx context.Context) error {
 	w.mu.Lock()
 	for _, b := range []*body{&w.asked, &w.told} {
@@ -165,18 +177,14 @@ func (w *Writer) Flush(ctx context.Context) error {
 	if failed != nil {
 		return failed
 	}
-	return w.await(ctx)
+	if err := w.spool.journal.wait(ctx); err != nil {
+		return err
+	}
+	return w.failure()
 }
 
-// await waits until all that was appended is written.
-func (w *Writer) await(ctx context.Context) error {
-	if b := w.spool.journal.gathering(); b != nil {
-		select {
-		case <-b.done:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the spool: %w", ctx.Err())
-		}
-	}
+// failure returns why the record is not whole; nil when it is.
+func (w *Writer) failure() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.failed
@@ -191,19 +199,20 @@ func (w *Writer) Request() (io.ReadCloser, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return io.NopCloser(readBody(w.entries, entryAsked, entryAskedRaw)), nil
+	rest := bytes.NewReader(bytes.Clone(w.asked.rest)) // the beginning of a rune or a base64 group
+	return io.NopCloser(io.MultiReader(readBody(w.entries, entryAsked, entryAskedRaw), rest)), nil
 }
 
 // Close ends the record with the final facts. From here on the spool brings it
 // to the archive and the ledger, however often that takes.
 func (w *Writer) Close(e exchange.Exchange) {
-	payload, err := json.Marshal(e)
 	w.mu.Lock()
 	for _, b := range []*body{&w.asked, &w.told} {
-		if err == nil {
-			err = b.flush(true)
+		if err := b.flush(true); err != nil {
+			w.fail(err)
 		}
 	}
+	payload, err := json.Marshal(ending{e, w.trailer, w.incomplete(w.askedIncomplete), w.incomplete(w.toldIncomplete)})
 	if err == nil {
 		_, err = w.spool.journal.append(w, entryClosed, payload, false)
 	}
