@@ -183,6 +183,12 @@ func (h *house) crash() {
 	must(h.t, h.lock.Close())
 }
 
+// written waits until all that was appended is written.
+func (h *house) written() {
+	h.t.Helper()
+	must(h.t, h.journal.wait(context.Background()))
+}
+
 func (h *house) recover() (interrupted int) {
 	h.t.Helper()
 	n, err := h.Recover(context.Background(), func(*exchange.Exchange, io.Reader, io.Reader) {})
