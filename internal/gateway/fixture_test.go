@@ -87,6 +87,7 @@ func newFixture(t *testing.T, o options) *fixture {
 	f.spool = must(record.OpenSpool(filepath.Join(f.dir, "spool"), record.Options{
 		Archive: f.archive,
 		Ledger:  f.add,
+		Quiet:   time.Millisecond,
 		Log:     slog.New(slog.NewTextHandler(f.log, nil)),
 	}))
 	if o.authenticator == nil {

@@ -19,11 +19,10 @@ import (
 // share a transaction.
 const settleAtOnce = 256
 
-// Documents wait for a quiet moment, in which no exchange has begun for a while,
-// so that making files does not compete with the exchanges of a burst; but no
-// longer than archiveWithin, and no more than archivePile of them.
+// Documents wait for a quiet moment, in which no exchange has begun for a while
+// (Options.Quiet), so that making files does not compete with the exchanges of a
+// burst; but no longer than archiveWithin, and no more than archivePile of them.
 const (
-	archiveQuiet  = 100 * time.Millisecond
 	archiveWithin = 2 * time.Second
 	archivePile   = 1000
 	archivers     = 2
@@ -79,11 +78,21 @@ func (s *Spool) count(ctx context.Context) {
 		if taken == nil {
 			return
 		}
+		// What the ledger is told must be what a crash would leave in the log. That
+		// an entry could not be written shows in the document; that the disk hangs
+		// means to come back.
+		wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+		hung := s.journal.wait(wait)
+		cancel()
 		var batch []*closing
 		var rows []exchange.Exchange
 		for _, c := range taken {
-			if err := s.recall(ctx, c); err != nil {
-				s.later(c, fmt.Errorf("look for the record of an earlier run: %w", err))
+			err := hung
+			if err == nil {
+				err = s.recall(ctx, c)
+			}
+			if err != nil {
+				s.later(c, err)
 				continue
 			}
 			batch, rows = append(batch, c), append(rows, c.exchange)
@@ -123,13 +132,13 @@ func (s *Spool) store(ctx context.Context) {
 
 // awaitQuiet waits for a moment in which no exchange begins.
 func (s *Spool) awaitQuiet(ctx context.Context, c *closing) {
-	ticker := time.NewTicker(archiveQuiet / 4)
+	ticker := time.NewTicker(s.options.Quiet / 4)
 	defer ticker.Stop()
 	for {
 		s.mu.Lock()
 		now := time.Now()
 		ripe := s.closing || len(s.unarchived) > archivePile ||
-			now.Sub(s.opened) > archiveQuiet || now.Sub(c.counted) > archiveWithin
+			now.Sub(s.opened) > s.options.Quiet || now.Sub(c.counted) > archiveWithin
 		s.mu.Unlock()
 		if ripe {
 			return
@@ -171,13 +180,6 @@ func (s *Spool) archive(ctx context.Context, c *closing) error {
 	if c.archived {
 		return nil
 	}
-	// The closing entry comes after all others. That some could not be written
-	// shows in the document; that the disk hangs means to come back.
-	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := s.journal.wait(wait); err != nil {
-		return err
-	}
 	doc, size, err := c.writer.document(c.exchange)
 	if err != nil {
 		return err
@@ -198,12 +200,12 @@ func (s *Spool) recall(ctx context.Context, c *closing) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("look for the record of an earlier run: %w", err)
 	}
 	defer r.Close() // only read
 	doc, err := ReadDocument(r)
 	if err != nil {
-		return err
+		return fmt.Errorf("look for the record of an earlier run: %w", err)
 	}
 	c.exchange, c.archived = doc.Exchange, true
 	return nil

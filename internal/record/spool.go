@@ -48,6 +48,9 @@ type Options struct {
 	// one file, and what was written meanwhile in it, but no others.
 	SegmentBytes int64
 	MaxBytes     int64
+	// Quiet is how long no exchange must have begun before documents are made;
+	// 100 ms. They wait for that for two seconds at the most.
+	Quiet time.Duration
 	// CacheBytes bounds what is remembered of packed chunks; 64 MiB.
 	CacheBytes int
 
@@ -71,6 +74,9 @@ func (o *Options) setDefaults() {
 		o.MaxBytes = 8 << 30
 	}
 	o.SegmentBytes = min(o.SegmentBytes, o.MaxBytes/4) // so that there is always a file to let go of
+	if o.Quiet == 0 {
+		o.Quiet = 100 * time.Millisecond
+	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
 	}

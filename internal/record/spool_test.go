@@ -141,7 +141,7 @@ type house struct {
 func newHouse(t testing.TB, changes ...func(*Options)) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), archive: newMemory(), ledger: newRows(), log: new(logged)}
-	h.options = Options{Archive: h.archive, Ledger: h.ledger.write, Log: slog.New(slog.NewTextHandler(h.log, nil))}
+	h.options = Options{Archive: h.archive, Ledger: h.ledger.write, Quiet: time.Millisecond, Log: slog.New(slog.NewTextHandler(h.log, nil))}
 	for _, change := range changes {
 		change(&h.options)
 	}
@@ -344,8 +344,9 @@ func (h *house) settled(e exchange.Exchange) {
 	h.t.Helper()
 	h.eventually("the exchange is settled", func() bool {
 		h.ledger.mu.Lock()
-		defer h.ledger.mu.Unlock()
-		return h.ledger.calls[e.ID] > 0
+		counted := h.ledger.calls[e.ID] > 0
+		h.ledger.mu.Unlock()
+		return counted && h.raw(e) != nil
 	})
 }
 

@@ -203,7 +203,8 @@ func (w *Writer) Request() (io.ReadCloser, error) {
 	return io.NopCloser(io.MultiReader(readBody(w.entries, entryAsked, entryAskedRaw), rest)), nil
 }
 
-// Close ends the record with the final facts. From here on the spool brings it
+// Close ends the record with the final facts, durably as soon as the disk allows,
+// as the ledger is told them next. From here on the spool brings it
 // to the archive and the ledger, however often that takes.
 func (w *Writer) Close(e exchange.Exchange) {
 	w.mu.Lock()
@@ -214,7 +215,7 @@ func (w *Writer) Close(e exchange.Exchange) {
 	}
 	payload, err := json.Marshal(ending{e, w.trailer, w.incomplete(w.askedIncomplete), w.incomplete(w.toldIncomplete)})
 	if err == nil {
-		_, err = w.spool.journal.append(w, entryClosed, payload, false)
+		_, err = w.spool.journal.append(w, entryClosed, payload, true)
 	}
 	if err != nil {
 		w.fail(err)
