@@ -66,10 +66,14 @@ type journal struct {
 	current  *segment
 	number   int
 	segments map[*segment]struct{}
-	failure  error // of the last batch; nil once one succeeds
+	failure  error  // of the last batch; nil once one succeeds
+	spare    []byte // a written batch's buffer, for the next one
 
 	done chan struct{}
 }
+
+// keepSpare is the size of the largest buffer that is kept for the next batch.
+const keepSpare = 1 << 20
 
 // batch is what is written together.
 type batch struct {
@@ -218,6 +222,7 @@ func (j *journal) run() {
 			continue
 		}
 		j.next, j.writing = newBatch(), b
+		j.next.data, j.spare = j.spare, nil
 		j.mu.Unlock()
 
 		s, base, err := j.write(b)
@@ -229,11 +234,15 @@ func (j *journal) run() {
 			j.seal(s)
 		}
 		b.err = err
+		spare := b.data[:0]
 		b.data, b.entries = nil, nil
 		// Only now is it not being written: who waits for its entries, waits
 		// until their exchanges know of them.
 		j.mu.Lock()
 		j.writing, j.failure = nil, err
+		if cap(spare) <= keepSpare {
+			j.spare = spare
+		}
 		close(b.done)
 		again := len(j.next.entries) > 0 || j.closed
 		j.mu.Unlock()
