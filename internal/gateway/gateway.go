@@ -115,11 +115,12 @@ type Gateway struct {
 
 	running running
 	sockets sockets
+	buffers *buffers
 }
 
 // New returns a Gateway. Run its Watch for as long as it serves.
 func New(config Config) *Gateway {
-	return &Gateway{Config: config, sockets: sockets{draining: make(chan struct{})}}
+	return &Gateway{Config: config, sockets: sockets{draining: make(chan struct{})}, buffers: newBuffers()}
 }
 
 // ServeHTTP carries one exchange, or one WebSocket of exchanges.

@@ -225,12 +225,12 @@ var errClientWrite = errors.New("write to the client")
 func (an *answer) stream(ctx context.Context, cancel context.CancelCauseFunc, response *http.Response) error {
 	silence := time.AfterFunc(an.a.g.Limits.AnswerIdle, func() { cancel(errSilent) })
 	defer silence.Stop()
-	buffers := &smallBuffers
+	pool := &an.a.g.buffers.small
 	if !an.events && (response.ContentLength < 0 || response.ContentLength > smallBuffer) {
-		buffers = &largeBuffers
+		pool = &an.a.g.buffers.large
 	}
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
+	buffer := pool.Get().(*[]byte)
+	defer pool.Put(buffer)
 	if an.events || len(response.Trailer) > 0 {
 		// Codex may wait for the header; and without it an answer that has
 		// trailers and no body would lose them.
@@ -375,13 +375,18 @@ func reasonOf(err error) string {
 }
 
 // Buffers of streams are small, as thousands are open at once; those of other
-// answers are large, as they come in bulk.
+// answers are large, as they come in bulk. Sizes are bytes.
 const (
 	smallBuffer = 4 << 10
 	largeBuffer = 32 << 10
 )
 
-var (
-	smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
-	largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
-)
+// buffers lends the memory that an answer passes through.
+type buffers struct{ small, large sync.Pool }
+
+func newBuffers() *buffers {
+	lend := func(size int) sync.Pool {
+		return sync.Pool{New: func() any { b := make([]byte, size); return &b }}
+	}
+	return &buffers{small: lend(smallBuffer), large: lend(largeBuffer)}
+}
