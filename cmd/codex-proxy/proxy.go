@@ -171,7 +171,7 @@ func (p *proxy) ready(w http.ResponseWriter, r *http.Request) {
 	checks := map[string]error{
 		"developers": p.developers.Ping(ctx),
 		"ledger":     p.ledger.Ping(ctx),
-		"spool":      p.spool.Ready(),
+		"spool":      p.spool.Ready(ctx),
 	}
 	parts := map[string]string{}
 	status := http.StatusOK

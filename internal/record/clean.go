@@ -10,8 +10,10 @@ import (
 // credential, and harmless those that unmake it: OpenAI counts tokens in
 // headers whose names would otherwise look like one.
 var (
-	credentials = []string{"authorization", "cookie", "api-key", "apikey", "api_key", "token", "secret", "password", "passwd", "credential", "signature", "x-amz-security"}
-	harmless    = []string{"ratelimit", "tokens"}
+	credentials = []string{"authorization", "cookie", "api-key", "apikey", "api_key", "subscription-key", "token", "secret", "password", "passwd", "credential", "signature", "x-amz-security"}
+	harmless    = []string{"ratelimit", "max-tokens", "max_tokens"}
+	// parameters are the whole names of query parameters that carry one.
+	parameters = map[string]bool{"key": true, "sig": true, "auth": true}
 )
 
 func isCredential(name string) bool {
@@ -30,11 +32,11 @@ func isCredential(name string) bool {
 }
 
 // CleanHeader returns a copy of a header in which Removed stands for the value
-// of every credential.
+// of every credential. Browsers have no place for a key but a subprotocol's name.
 func CleanHeader(h http.Header) http.Header {
 	clean := make(http.Header, len(h))
 	for name, values := range h {
-		if !isCredential(name) {
+		if !isCredential(name) && !(name == "Sec-Websocket-Protocol" && isCredential(strings.Join(values, ","))) {
 			clean[name] = append([]string(nil), values...)
 			continue
 		}
@@ -59,7 +61,7 @@ func CleanURI(uri string) string {
 		if err != nil {
 			plain = name
 		}
-		if isCredential(plain) {
+		if isCredential(plain) || parameters[strings.ToLower(plain)] {
 			parts[i] = name + "=" + Removed
 		}
 	}

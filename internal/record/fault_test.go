@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/goleak"
 )
 
@@ -104,13 +106,13 @@ func TestNoRecordIsOpenedOnADiskThatFailsAndTheNextOneIsWhenItWorks(t *testing.T
 				if _, err := h.Open(t.Context(), newExchange(), Message{}); !errors.Is(err, fault.err) || !strings.Contains(err.Error(), "open a record: ") {
 					t.Errorf("opening a record: %v, want %v", err, fault.err)
 				}
-				if err := h.Ready(); !errors.Is(err, fault.err) {
+				if err := h.Ready(t.Context()); !errors.Is(err, fault.err) {
 					t.Errorf("ready: %v, want %v", err, fault.err)
 				}
 			}
 			d.set(func() { d.write, d.sync, d.create = nil, nil, nil })
 			after, v := h.talk("asked", "told")
-			if err := h.Ready(); err != nil {
+			if err := h.Ready(t.Context()); err != nil {
 				t.Errorf("a disk that works again is still not ready: %v", err)
 			}
 			w.Close(ended(before))
@@ -297,5 +299,60 @@ func TestAWriterThatFailsNowAndThenLosesNothingThatItSaidItKept(t *testing.T) {
 		})
 	}
 	group.Wait()
+	h.stop()
+}
+
+// What was flushed can be read back, even while the log still tells others of
+// the same batch where their entries stand.
+func TestAFlushWaitsUntilTheWriterKnowsItsEntries(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	d := new(badDisk)
+	h := newHouse(t, d.options)
+	for range 50 {
+		h.eventually("nothing is left to write", func() bool { n, _ := h.Depth(); return n == 0 })
+		h.written()
+		hang := make(chan struct{})
+		d.set(func() { d.hang = hang })
+		var group sync.WaitGroup
+		e, opened := newExchange(), make(chan *Writer)
+		go func() { // its batch is the one that hangs
+			w, err := h.Open(context.Background(), e, Message{})
+			if err != nil {
+				t.Error(err)
+			}
+			opened <- w
+		}()
+		h.eventually("a batch is being written", func() bool {
+			h.journal.mu.Lock()
+			defer h.journal.mu.Unlock()
+			return h.journal.writing != nil && len(h.journal.next.entries) == 0
+		})
+		first, second := h.newWriter(uuid.New()), h.newWriter(uuid.New())
+		for _, w := range []*Writer{first, second} {
+			must(t, w.WriteRequest(make([]byte, requestChunk)))
+		}
+		first.mu.Lock()
+		d.set(func() { d.hang = nil })
+		close(hang)
+		w := <-opened
+		group.Go(func() {
+			if err := second.Flush(context.Background()); err != nil {
+				t.Error(err)
+			}
+			second.mu.Lock()
+			defer second.mu.Unlock()
+			if len(second.entries) != 1 {
+				t.Error("a flush returned before the writer knew its entry")
+			}
+		})
+		for range 100 {
+			runtime.Gosched()
+		}
+		first.mu.Unlock()
+		group.Wait()
+		first.settled()
+		second.settled()
+		w.Close(ended(e))
+	}
 	h.stop()
 }

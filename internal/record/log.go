@@ -66,14 +66,10 @@ type journal struct {
 	current  *segment
 	number   int
 	segments map[*segment]struct{}
-	failure  error  // of the last batch; nil once one succeeds
-	spare    []byte // a written batch's buffer, for the next one
+	failure  error // of the last batch; nil once one is synced
 
 	done chan struct{}
 }
-
-// keepSpare is the size of the largest buffer that is kept for the next batch.
-const keepSpare = 1 << 20
 
 // batch is what is written together.
 type batch struct {
@@ -103,6 +99,9 @@ func openJournal(dir string, first int, o *Options) *journal {
 	go j.run()
 	return j
 }
+
+// largestSpare bounds the memory that is kept for the next batch.
+const largestSpare = 1 << 20
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
@@ -210,6 +209,7 @@ func (j *journal) failing() error {
 // run writes batch after batch until the journal is closed and empty.
 func (j *journal) run() {
 	defer close(j.done)
+	var spare []byte // what the batch before had its data in
 	for range j.work {
 		j.mu.Lock()
 		b := j.next
@@ -222,7 +222,7 @@ func (j *journal) run() {
 			continue
 		}
 		j.next, j.writing = newBatch(), b
-		j.next.data, j.spare = j.spare, nil
+		j.next.data = spare
 		j.mu.Unlock()
 
 		s, base, err := j.write(b)
@@ -234,14 +234,16 @@ func (j *journal) run() {
 			j.seal(s)
 		}
 		b.err = err
-		spare := b.data[:0]
+		if spare = b.data[:0]; cap(spare) > largestSpare {
+			spare = nil
+		}
 		b.data, b.entries = nil, nil
 		// Only now is it not being written: who waits for its entries, waits
 		// until their exchanges know of them.
 		j.mu.Lock()
-		j.writing, j.failure = nil, err
-		if cap(spare) <= keepSpare {
-			j.spare = spare
+		j.writing = nil
+		if err != nil || b.sync { // a write alone does not show that the disk syncs
+			j.failure = err
 		}
 		close(b.done)
 		again := len(j.next.entries) > 0 || j.closed

@@ -452,13 +452,13 @@ func TestAFullSpoolTakesNoExchangeUntilWhatIsInItIsSettled(t *testing.T) {
 		if err := full(); !errors.Is(err, errFull) || !strings.Contains(err.Error(), "largest size") {
 			t.Errorf("opening in a full spool: %v", err)
 		}
-		if !errors.Is(h.Ready(), errFull) {
-			t.Errorf("a full spool says that it is %v", h.Ready())
+		if !errors.Is(h.Ready(t.Context()), errFull) {
+			t.Errorf("a full spool says that it is %v", h.Ready(t.Context()))
 		}
 		h.archive.fail(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if err := h.Ready(); err != nil {
+		if err := h.Ready(t.Context()); err != nil {
 			t.Errorf("all is settled, but: %v", err)
 		}
 		e, w := h.begin()

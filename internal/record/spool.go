@@ -200,12 +200,29 @@ func (s *Spool) abandon(w *Writer) {
 	}()
 }
 
-// Ready returns why no record could be opened now; nil when one could.
-func (s *Spool) Ready() error {
+// Ready returns why no record could be opened now; nil when one could. After a
+// failure it asks the disk, as nothing else would while nobody sends requests to
+// a proxy that is not ready.
+func (s *Spool) Ready(ctx context.Context) error {
 	if s.journal.full() {
 		return errFull
 	}
-	return s.journal.failing()
+	if s.journal.failing() == nil {
+		return nil
+	}
+	probe := s.newWriter(uuid.Nil)
+	probe.mu.Lock()
+	b, err := s.journal.append(probe, entrySettled, nil, true)
+	probe.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the spool: %w", ctx.Err())
+	}
 }
 
 // Depth returns how many exchanges are open or not yet settled, and how many

@@ -128,9 +128,10 @@ func BenchmarkIdleWriter(b *testing.B) {
 		return m.HeapAlloc
 	}
 	before := heap()
+	body := string(conversation())
 	var writers []*Writer
 	for b.Loop() {
-		_, w := h.talk(`{"model":"gpt-5","input":[]}`, "event: response.created\n\n")
+		_, w := h.talk(body, "event: response.created\n\n")
 		writers = append(writers, w)
 	}
 	b.ReportMetric(float64(heap()-before)/float64(len(writers)), "heap-B/writer")
