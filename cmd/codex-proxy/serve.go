@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"time"
 
 	"codex-proxy/internal/gateway"
@@ -128,6 +129,12 @@ func (s *serverSettings) listen(ctx context.Context) (net.Listener, error) {
 // serve answers on listener until ctx ends, then lets running streams finish
 // for at most grace, and settles what is on record.
 func (p *proxy) serve(ctx context.Context, listener net.Listener, grace time.Duration) error {
+	// A goroutine that waits for a disk flush keeps its place among those that
+	// run until the scheduler notices, up to 10 ms later. With one place, on a
+	// machine of one core, every stream would wait for that.
+	if runtime.GOMAXPROCS(0) == 1 {
+		runtime.GOMAXPROCS(2)
+	}
 	server := &http.Server{
 		Handler:                      p.handler(),
 		ReadHeaderTimeout:            10 * time.Second,
