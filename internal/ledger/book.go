@@ -1,21 +1,19 @@
 package ledger
 
 import (
-	"bytes"
 	"crypto/sha256"
 	_ "embed" // the built-in prices
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
-
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/openai"
 )
 
 //go:embed prices.toml
@@ -51,37 +49,12 @@ type Tier struct {
 // is a million picos. Published prices go below a nano per token.
 type Rates struct{ Input, CachedInput, Output int64 }
 
+// NoPrice is the output's price of a model that has none, such as one for
+// embeddings. Output that it gives nevertheless is unpriced, not free.
+const NoPrice = -1
+
 // tiers are the service tiers that can have prices.
 var tiers = []string{"standard", "flex", "priority", "batch"}
-
-// document is the form of a price file.
-type document struct {
-	Edition string      `toml:"edition"`
-	Price   []priceForm `toml:"price"`
-}
-
-type priceForm struct {
-	Model    string         `toml:"model"`
-	From     toml.LocalDate `toml:"from"`
-	Standard *tierForm      `toml:"standard"`
-	Flex     *tierForm      `toml:"flex"`
-	Priority *tierForm      `toml:"priority"`
-	Batch    *tierForm      `toml:"batch"`
-}
-
-type ratesForm struct {
-	Input       string  `toml:"input"`
-	CachedInput *string `toml:"cached_input"`
-	Output      string  `toml:"output"`
-}
-
-type tierForm struct {
-	ratesForm
-	LongContext *struct {
-		ratesForm
-		Above int64 `toml:"above"`
-	} `toml:"long_context"`
-}
 
 // BuiltinBook returns the price book that comes with the program.
 func BuiltinBook() (*Book, error) { return (&Book{}).With("the built-in prices", builtin) }
@@ -99,100 +72,37 @@ func ParseBook(documents []string) (*Book, error) {
 }
 
 // With returns a book in which the prices of a TOML document override those of
-// b. name says where the document is from, for errors. If anything in it is
-// wrong, none of it is used.
+// b: an entry replaces all that b says of its model from the entry's date on.
+// name says where the document is from, for errors. If anything in it is wrong,
+// none of it is used.
 func (b *Book) With(name string, raw []byte) (*Book, error) {
-	var form document
-	decoder := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields()
-	if err := decoder.Decode(&form); err != nil {
-		var strict *toml.StrictMissingError
-		if errors.As(err, &strict) {
-			return nil, fmt.Errorf("read %s: unknown keys:\n%s", name, strict.String())
-		}
+	edition, prices, err := parseDocument(raw)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	merged := &Book{edition: form.Edition, prices: map[string][]Price{}, source: append(append([]string(nil), b.source...), string(raw))}
-	if merged.edition == "" {
+	if edition == "" {
 		sum := sha256.Sum256(raw)
-		merged.edition = strings.Trim(b.edition+"+"+hex.EncodeToString(sum[:4]), "+")
+		edition = hex.EncodeToString(sum[:4])
 	}
-	for model, prices := range b.prices {
-		merged.prices[model] = append([]Price(nil), prices...)
+	merged := &Book{
+		edition: strings.TrimPrefix(b.edition+"+"+edition, "+"),
+		prices:  maps.Clone(b.prices),
+		source:  append(slices.Clone(b.source), string(raw)),
 	}
-	for i, p := range form.Price {
-		price, err := p.parse()
-		if err != nil {
-			return nil, fmt.Errorf("read %s: price %d (%s): %w", name, i+1, p.Model, err)
-		}
-		// A stable sort keeps an override behind what it overrides.
-		list := append(merged.prices[price.Model], price)
-		sort.SliceStable(list, func(i, k int) bool { return list[i].From.Before(list[k].From) })
-		merged.prices[price.Model] = list
+	if merged.prices == nil {
+		merged.prices = map[string][]Price{}
+	}
+	slices.SortStableFunc(prices, func(p, q Price) int { return p.From.Compare(q.From) })
+	for _, price := range prices {
+		older := slices.Clone(merged.prices[price.Model])
+		older = slices.DeleteFunc(older, func(p Price) bool { return !p.From.Before(price.From) })
+		merged.prices[price.Model] = append(older, price)
 	}
 	return merged, nil
 }
 
-func (p priceForm) parse() (Price, error) {
-	if p.Model == "" {
-		return Price{}, errors.New("it names no model")
-	}
-	price := Price{Model: p.Model, Tiers: map[string]Tier{}}
-	if p.From != (toml.LocalDate{}) {
-		price.From = p.From.AsTime(time.UTC)
-	}
-	for i, form := range []*tierForm{p.Standard, p.Flex, p.Priority, p.Batch} {
-		if form == nil {
-			continue
-		}
-		var tier Tier
-		var err error
-		if tier.Rates, err = form.parse(); err == nil && form.LongContext != nil {
-			if tier.Above = form.LongContext.Above; tier.Above <= 0 {
-				err = errors.New("long_context needs above, a number of tokens")
-			} else {
-				tier.LongContext, err = form.LongContext.parse()
-			}
-		}
-		if err != nil {
-			return Price{}, fmt.Errorf("%s: %w", tiers[i], err)
-		}
-		price.Tiers[tiers[i]] = tier
-	}
-	if len(price.Tiers) == 0 {
-		return Price{}, errors.New("it has no prices: give at least standard = { input = \"…\", output = \"…\" }")
-	}
-	return price, nil
-}
-
-func (f ratesForm) parse() (r Rates, err error) {
-	if r.Input, err = picos("input", f.Input); err != nil {
-		return Rates{}, err
-	}
-	r.CachedInput = r.Input
-	if f.CachedInput != nil {
-		if r.CachedInput, err = picos("cached_input", *f.CachedInput); err != nil {
-			return Rates{}, err
-		}
-	}
-	if f.Output != "" { // embeddings have none
-		r.Output, err = picos("output", f.Output)
-	}
-	return r, err
-}
-
-// decimal is a price in USD per million tokens, exact to a pico per token.
-var decimal = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,6})?$`)
-
-func picos(what, text string) (int64, error) {
-	if !decimal.MatchString(text) {
-		return 0, fmt.Errorf("%s is %q: write US dollars per million tokens as text, such as \"1.25\"", what, text)
-	}
-	dollars, _ := new(big.Rat).SetString(text) // the pattern allows nothing else
-	return new(big.Rat).Mul(dollars, big.NewRat(1e6, 1)).Num().Int64(), nil
-}
-
-// Edition names the book: the date of the built-in prices, and a fingerprint of
-// what overrides them.
+// Edition names the book: the editions of its documents, joined by "+". That of
+// a document that names none is a fingerprint.
 func (b *Book) Edition() string { return b.edition }
 
 // Source returns the documents that the book was made of, for ParseBook.
@@ -201,15 +111,9 @@ func (b *Book) Source() []string { return b.source }
 // Prices returns every price, by model and then by date.
 func (b *Book) Prices() []Price {
 	var all []Price
-	for _, prices := range b.prices {
-		all = append(all, prices...)
+	for _, model := range slices.Sorted(maps.Keys(b.prices)) {
+		all = append(all, b.prices[model]...)
 	}
-	sort.SliceStable(all, func(i, k int) bool {
-		if all[i].Model != all[k].Model {
-			return all[i].Model < all[k].Model
-		}
-		return all[i].From.Before(all[k].From)
-	})
 	return all
 }
 
@@ -221,17 +125,22 @@ func (b *Book) Rate(model, tier string, at time.Time, usage exchange.Usage) exch
 	if usage.State == exchange.UsageNone {
 		return exchange.Cost{State: exchange.CostNone}
 	}
-	unpriced := exchange.Cost{State: exchange.CostUnpriced, Book: b.edition}
-	if usage.State == exchange.UsageMissing {
-		return unpriced
+	if usage.State == exchange.UsageExact || usage.State == exchange.UsageEstimated {
+		if price, ok := b.find(model, tier, at); ok {
+			if nanos, ok := price.nanos(usage.Usage); ok {
+				return exchange.Cost{State: exchange.CostPriced, Nanos: nanos, Book: b.edition}
+			}
+		}
 	}
-	found, ok := b.find(model, tier, at)
-	if !ok {
-		return unpriced
-	}
-	rates := found.Rates
-	if found.Above > 0 && usage.Input > found.Above {
-		rates = found.LongContext
+	return exchange.Cost{State: exchange.CostUnpriced, Book: b.edition}
+}
+
+// nanos returns what usage costs; ok is false when a part of it has no price or
+// can't be.
+func (t Tier) nanos(usage openai.Usage) (nanos int64, ok bool) {
+	rates := t.Rates
+	if t.Above > 0 && usage.Input > t.Above {
+		rates = t.LongContext
 	}
 	total := new(big.Int)
 	for _, part := range []struct{ tokens, rate int64 }{
@@ -239,26 +148,21 @@ func (b *Book) Rate(model, tier string, at time.Time, usage exchange.Usage) exch
 		{usage.Cached, rates.CachedInput},
 		{usage.Output, rates.Output},
 	} {
+		if part.tokens < 0 || part.tokens > 0 && part.rate == NoPrice {
+			return 0, false
+		}
 		total.Add(total, new(big.Int).Mul(big.NewInt(part.tokens), big.NewInt(part.rate)))
 	}
-	nanos, ok := roundToNanos(total)
-	if !ok {
-		return unpriced
-	}
-	return exchange.Cost{State: exchange.CostPriced, Nanos: nanos, Book: b.edition}
+	return roundToNanos(total)
 }
 
 // roundToNanos rounds picos to nanos, half to even, once per exchange.
 func roundToNanos(picos *big.Int) (nanos int64, ok bool) {
 	quotient, rest := new(big.Int).QuoRem(picos, big.NewInt(1000), new(big.Int))
-	if !quotient.IsInt64() || quotient.Sign() < 0 {
-		return 0, false
+	if r := rest.Int64(); r > 500 || r == 500 && quotient.Bit(0) == 1 {
+		quotient.Add(quotient, big.NewInt(1))
 	}
-	nanos = quotient.Int64()
-	if r := rest.Int64(); r > 500 || r == 500 && nanos%2 == 1 {
-		nanos++
-	}
-	return nanos, true
+	return quotient.Int64(), quotient.IsInt64()
 }
 
 // find returns the price in force for a model at a tier.
