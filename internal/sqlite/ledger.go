@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sort"
 	"strings"
-	"time"
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
@@ -110,7 +108,7 @@ func (l *Ledger) Add(ctx context.Context, rows []exchange.Exchange) error {
 		}
 		defer a.close()
 		for _, e := range rows {
-			if err := a.add(ctx, e); err != nil {
+			if _, err := a.add(ctx, e); err != nil {
 				return err
 			}
 		}
@@ -138,18 +136,20 @@ func (a *adder) close() {
 	_ = a.sum.Close()
 }
 
-func (a *adder) add(ctx context.Context, e exchange.Exchange) error {
+// add adds an exchange, unless it is there already.
+func (a *adder) add(ctx context.Context, e exchange.Exchange) (added bool, err error) {
 	r := row{Exchange: e, started: e.Started.UnixMicro(), ended: e.Ended.UnixMicro()}
 	result, err := a.insert.ExecContext(ctx, r.fields()...)
 	if err != nil {
-		return fmt.Errorf("add the exchange %s: %w", e.ID, err)
+		return false, fmt.Errorf("add the exchange %s: %w", e.ID, err)
 	}
-	if added, err := result.RowsAffected(); err != nil || added == 0 {
-		return err // it is there already
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return false, err
 	}
-	return a.count(ctx, e, ledger.Count(e))
+	return true, a.count(ctx, e, ledger.Count(e))
 }
 
+// count adds to the sums that the exchange is part of.
 func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts) error {
 	_, err := a.sum.ExecContext(ctx, quarter(e.Started), e.Developer, e.Team, e.Session, e.Model,
 		c.Records, c.Requests, c.Warmups, c.Refused, c.Errors,
@@ -159,157 +159,6 @@ func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts)
 		return fmt.Errorf("add the exchange %s to the sums: %w", e.ID, err)
 	}
 	return nil
-}
-
-// quarterSeconds is the length of a quarter of an hour.
-const quarterSeconds = 15 * 60
-
-func quarter(t time.Time) int64 { return t.Unix() / quarterSeconds }
-
-// Spent implements ledger.Store.
-func (l *Ledger) Spent(ctx context.Context, developer, team string, from, to time.Time) (nanos int64, err error) {
-	column, value := "developer", developer
-	if developer == "" {
-		column, value = "team", team
-	}
-	err = l.db.Reader().QueryRowContext(ctx,
-		`SELECT coalesce(sum(cost), 0) FROM sums WHERE `+column+` = ? AND quarter >= ? AND quarter < ?`,
-		value, quarter(from), quarter(to)).Scan(&nanos)
-	if err != nil {
-		return 0, fmt.Errorf("sum what was spent: %w", explain(err))
-	}
-	return nanos, nil
-}
-
-// Sums implements ledger.Store.
-func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum, error] {
-	key := map[ledger.By]string{
-		ledger.ByDeveloper: "developer", ledger.ByTeam: "team", ledger.ByModel: "model", ledger.BySession: "session", ledger.ByDay: "quarter",
-	}[q.By]
-	where, arguments := []string{"quarter >= ?", "quarter < ?"}, []any{quarter(q.From), quarter(q.To)}
-	for _, f := range []struct{ column, value string }{{"developer", q.Developer}, {"team", q.Team}, {"model", q.Model}} {
-		if f.value != "" {
-			where, arguments = append(where, f.column+" = ?"), append(arguments, f.value)
-		}
-	}
-	query := `SELECT ` + key + `, model, sum(records), sum(requests), sum(warmups), sum(refused), sum(errors),
-		sum(input), sum(cached), sum(output), sum(reasoning), sum(total), sum(cost), sum(unpriced), sum(estimated), sum(missing)
-		FROM sums WHERE ` + strings.Join(where, " AND ") + ` GROUP BY 1, 2`
-	return func(yield func(ledger.Sum, error) bool) {
-		rows, err := l.db.Reader().QueryContext(ctx, query, arguments...)
-		if err != nil {
-			yield(ledger.Sum{}, fmt.Errorf("sum the ledger: %w", explain(err)))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var s ledger.Sum
-			var number int64
-			var key any = &s.Key
-			if q.By == ledger.ByDay {
-				key = &number
-			}
-			u := &s.Usage
-			err := rows.Scan(key, &s.Model, &s.Records, &s.Requests, &s.Warmups, &s.Refused, &s.Errors,
-				&u.Input, &u.Cached, &u.Output, &u.Reasoning, &u.Total, &s.CostNanos, &s.Unpriced, &s.Estimated, &s.Missing)
-			if q.By == ledger.ByDay {
-				s.Quarter = time.Unix(number*quarterSeconds, 0).UTC()
-			}
-			if !yield(s, err) || err != nil {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(ledger.Sum{}, fmt.Errorf("sum the ledger: %w", explain(err)))
-		}
-	}
-}
-
-// Reprice implements ledger.Store.
-func (l *Ledger) Reprice(ctx context.Context, from, to time.Time, rate func(exchange.Exchange) exchange.Cost, dry bool) ([]ledger.Change, error) {
-	changes := map[string]*ledger.Change{}
-	err := l.db.Write(ctx, func(tx *sql.Tx) error {
-		anew, err := rated(ctx, tx, from, to, rate, changes)
-		if err != nil || dry {
-			return err
-		}
-		a, err := newAdder(ctx, tx)
-		if err != nil {
-			return err
-		}
-		defer a.close()
-		for _, n := range anew {
-			if _, err := tx.ExecContext(ctx, `UPDATE exchanges SET cost = ?, cost_state = ?, price_book = ? WHERE id = ?`,
-				n.Cost.Nanos, n.Cost.State, n.Cost.Book, n.ID); err != nil {
-				return fmt.Errorf("reprice the exchange %s: %w", n.ID, err)
-			}
-			if err := a.count(ctx, n.Exchange, n.difference); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	list := make([]ledger.Change, 0, len(changes))
-	for _, c := range changes {
-		list = append(list, *c)
-	}
-	sort.Slice(list, func(i, k int) bool { return list[i].Model < list[k].Model })
-	return list, err
-}
-
-// repriced is an exchange with its new cost, and what that changes in the sums.
-type repriced struct {
-	exchange.Exchange
-	difference ledger.Counts
-}
-
-// rated rates every exchange of the time anew, notes the changes by model, and
-// returns the exchanges whose cost is another.
-func rated(ctx context.Context, tx *sql.Tx, from, to time.Time, rate func(exchange.Exchange) exchange.Cost, changes map[string]*ledger.Change) ([]repriced, error) {
-	rows, err := tx.QueryContext(ctx, selectExchange+` WHERE started >= ? AND started < ? AND cost_state <> ?`,
-		from.UnixMicro(), to.UnixMicro(), exchange.CostNone)
-	if err != nil {
-		return nil, fmt.Errorf("read the ledger: %w", err)
-	}
-	defer rows.Close()
-	var anew []repriced
-	for rows.Next() {
-		e, err := scanExchange(rows)
-		if err != nil {
-			return nil, err
-		}
-		c := changes[e.Model]
-		if c == nil {
-			c = &ledger.Change{Model: e.Model}
-			changes[e.Model] = c
-		}
-		before := ledger.Count(e)
-		old := e.Cost
-		e.Cost = rate(e)
-		after := ledger.Count(e)
-		c.Exchanges++
-		c.OldNanos += before.CostNanos
-		c.NewNanos += after.CostNanos
-		c.Unpriced += after.Unpriced
-		if e.Cost != old {
-			anew = append(anew, repriced{e, ledger.Counts{
-				CostNanos: after.CostNanos - before.CostNanos, Unpriced: after.Unpriced - before.Unpriced,
-			}})
-		}
-	}
-	return anew, rows.Err()
-}
-
-func scanExchange(s scanner) (exchange.Exchange, error) {
-	var r row
-	if err := s.Scan(r.fields()...); err != nil {
-		return exchange.Exchange{}, fmt.Errorf("read the ledger: %w", err)
-	}
-	r.Started = time.UnixMicro(r.started).UTC()
-	if r.ended > 0 {
-		r.Ended = time.UnixMicro(r.ended).UTC()
-	}
-	return r.Exchange, nil
 }
 
 // Rebuild implements ledger.Store, in one transaction: a server beside it goes
@@ -328,10 +177,13 @@ func (l *Ledger) Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, 
 			if err != nil {
 				return err
 			}
-			if err := a.add(ctx, e); err != nil {
+			added, err := a.add(ctx, e)
+			if err != nil {
 				return err
 			}
-			count++
+			if added {
+				count++
+			}
 		}
 		return nil
 	})

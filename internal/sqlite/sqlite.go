@@ -93,6 +93,15 @@ func (db *DB) Write(ctx context.Context, change func(tx *sql.Tx) error) error {
 	return nil
 }
 
+// read runs look in a transaction that sees the file as it is at one moment.
+func (db *DB) read(ctx context.Context, look func(tx *sql.Tx) error) error {
+	tx, err := db.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("read %s: %w", db.path, explain(err))
+	}
+	return errors.Join(look(tx), rollback(tx))
+}
+
 // ping returns why the file cannot be read; nil when it can.
 func (db *DB) ping(ctx context.Context) error {
 	var one int
