@@ -32,7 +32,7 @@ type Price struct {
 	Model string
 	// From is the UTC day from which the price holds; zero means always.
 	From time.Time
-	// Tiers are the prices by service tier: standard, flex, priority, batch.
+	// Tiers are the prices by service tier, one of the package's Tiers.
 	Tiers map[string]Tier
 }
 
@@ -53,8 +53,8 @@ type Rates struct{ Input, CachedInput, Output int64 }
 // embeddings. Output that it gives nevertheless is unpriced, not free.
 const NoPrice = -1
 
-// tiers are the service tiers that can have prices.
-var tiers = []string{"standard", "flex", "priority", "batch"}
+// Tiers are the service tiers that can have prices.
+var Tiers = []string{"standard", "flex", "priority", "batch"}
 
 // BuiltinBook returns the price book that comes with the program.
 func BuiltinBook() (*Book, error) { return (&Book{}).With("the built-in prices", builtin) }

@@ -97,9 +97,9 @@ func (p priceForm) parse() (Price, error) {
 		}
 		tier, err := form.parse()
 		if err != nil {
-			return Price{}, fmt.Errorf("%s: %w", tiers[i], err)
+			return Price{}, fmt.Errorf("%s: %w", Tiers[i], err)
 		}
-		price.Tiers[tiers[i]] = tier
+		price.Tiers[Tiers[i]] = tier
 	}
 	if len(price.Tiers) == 0 {
 		return Price{}, errors.New("it has no prices: give at least standard = { input = \"…\", output = \"…\" }")

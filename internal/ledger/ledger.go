@@ -90,6 +90,12 @@ func (c Counts) Add(d Counts) Counts {
 	}
 }
 
+// CostUnknown reports whether nothing is known of a cost that there was.
+func (c Counts) CostUnknown() bool { return c.Unpriced > 0 && c.CostNanos == 0 }
+
+// TokensUnknown reports whether nothing is known of tokens that were used.
+func (c Counts) TokensUnknown() bool { return c.Missing > 0 && c.Usage.Total == 0 }
+
 // Count returns what one exchange counts for.
 func Count(e exchange.Exchange) Counts {
 	c := Counts{Records: 1}

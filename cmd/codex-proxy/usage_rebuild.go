@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/ledger"
+	"codex-proxy/internal/record"
+	"codex-proxy/internal/sqlite"
+)
+
+type usageRebuildCommand struct{}
+
+// Help is the long form of the command's help.
+func (*usageRebuildCommand) Help() string {
+	return "Reads every record, replaces the ledger with what they say, repeats the repricings that the archive notes, and prints what changed. It may run beside a server: new exchanges wait in its spool meanwhile."
+}
+
+func (cmd *usageRebuildCommand) Run(c *console) error {
+	archive, err := openArchive(c)
+	if err != nil {
+		return err
+	}
+	notes, err := readRepricings(c.ctx, archive)
+	if err != nil {
+		return err
+	}
+	store, err := sqlite.OpenLedger(c.ctx, c.settings.ledgerFile())
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	always := ledger.Query{From: time.Unix(0, 0), To: now().AddDate(100, 0, 0), By: ledger.ByDeveloper, Zone: time.UTC}
+	before, err := ledger.NewReport(c.ctx, store, always)
+	if err != nil {
+		return err
+	}
+	count, err := store.Rebuild(c.ctx, func(yield func(exchange.Exchange, error) bool) {
+		for e, err := range record.Exchanges(c.ctx, archive, record.Filter{First: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Last: now().AddDate(0, 0, 1)}) {
+			if err != nil {
+				yield(e, fmt.Errorf("read the archive: %w", err))
+				return
+			}
+			for _, note := range notes {
+				e.Cost = note.rate(e)
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("rebuild the ledger (nothing has changed): %w", err)
+	}
+	after, err := ledger.NewReport(c.ctx, store, always)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(c.stdout, "Rebuilt the ledger from %s records.\n", grouped(int64(count))); err != nil {
+		return err
+	}
+	if before.Total.Counts == after.Total.Counts {
+		_, err = fmt.Fprintf(c.stdout, "It agrees with the one before: %s USD, %s tokens.\n", usdNumber(after.Total.CostNanos), grouped(after.Total.Usage.Total))
+		return err
+	}
+	_, err = fmt.Fprintf(c.stdout, "Before: %s records, %s USD, %s tokens.\nNow:    %s records, %s USD, %s tokens.\n",
+		grouped(before.Total.Records), usdNumber(before.Total.CostNanos), grouped(before.Total.Usage.Total),
+		grouped(after.Total.Records), usdNumber(after.Total.CostNanos), grouped(after.Total.Usage.Total))
+	return err
+}
