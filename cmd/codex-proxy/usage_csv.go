@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"codex-proxy/internal/ledger"
+	"codex-proxy/internal/terminal"
 )
 
 // writeUsageCSV writes the report so that no cell is taken for a formula. What
@@ -43,7 +44,7 @@ func usageCells(r ledger.Row) []string {
 	if !r.CostUnknown() {
 		cost = usdNumber(r.CostNanos).String()
 	}
-	return slices.Concat([]string{r.Key, decimalText(r.Requests)}, tokens, []string{cost, modelCounts(r.Models)},
+	return slices.Concat([]string{terminal.Safe(r.Key), decimalText(r.Requests)}, tokens, []string{cost, modelCounts(r.Models)},
 		rows([]int64{r.Errors, r.Refused, r.Warmups, r.Unpriced, r.Estimated, r.Missing}, decimalText))
 }
 
@@ -52,8 +53,7 @@ func decimalText(n int64) string { return strconv.FormatInt(n, 10) }
 // noFormula keeps a spreadsheet from running what a cell holds. Some look past
 // white space at its beginning, and at full-width characters.
 func noFormula(cell string) string {
-	if strings.HasPrefix(cell, "\t") || strings.HasPrefix(cell, "\r") || strings.HasPrefix(cell, "\n") ||
-		strings.IndexAny(strings.TrimSpace(cell), "=+-@＝＋－＠") == 0 {
+	if strings.IndexAny(strings.TrimSpace(cell), "=+-@＝＋－＠") == 0 {
 		return "'" + cell
 	}
 	return cell

@@ -25,7 +25,7 @@ import (
 // ledger as they do in the proxy.
 func TestUsageAndPriceCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:  "testdata/usage", UpdateScripts: true,
+		Dir:  "testdata/usage",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
