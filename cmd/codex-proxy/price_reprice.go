@@ -52,6 +52,9 @@ func (cmd *priceRepriceCommand) Run(c *console) error {
 		}
 	}
 	changes, err := store.Reprice(c.ctx, from, to, note.rate, cmd.DryRun)
+	if err != nil && !cmd.DryRun {
+		return fmt.Errorf("the repricing is noted in the archive but the ledger has not changed, so run it again: %w", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ type usageRebuildCommand struct{}
 
 // Help is the long form of the command's help.
 func (*usageRebuildCommand) Help() string {
-	return "Reads every record, replaces the ledger with what they say, repeats the repricings that the archive notes, and prints what changed. It may run beside a server: new exchanges wait in its spool meanwhile."
+	return "Reads every record, replaces the ledger with what they say, repeats the repricings that the archive notes, and prints what changed. It may run beside a server: new exchanges wait in its spool meanwhile. What was counted without a record (--audit=best-effort) is no longer counted."
 }
 
 func (cmd *usageRebuildCommand) Run(c *console) error {

@@ -183,3 +183,36 @@ func TestATableSaysHowWellACostIsKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestARepricingIsAboutWhatHadEndedWhenItWasMade(t *testing.T) {
+	book, err := (&Settings{}).priceBook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := time.Date(2026, 2, 16, 0, 0, 0, 0, time.UTC)
+	note := repricing{From: day, To: day.AddDate(0, 0, 1), At: day.Add(12 * time.Hour), book: book}
+	before := exchange.Cost{State: exchange.CostPriced, Nanos: 1, Book: "older"}
+	for _, c := range []struct {
+		started string
+		cost    exchange.Cost
+		anew    bool
+	}{
+		{"2026-02-15T23:59:59Z", before, false},
+		{"2026-02-16T00:00:00Z", before, true},
+		{"2026-02-16T11:59:59Z", before, true},
+		{"2026-02-16T11:59:59.1Z", before, false}, // ended a second later
+		{"2026-02-16T13:00:00Z", before, false},   // rated by a later book
+		{"2026-02-16T09:00:00Z", exchange.Cost{State: exchange.CostUnpriced}, true},
+		{"2026-02-16T09:00:00Z", exchange.Cost{State: exchange.CostNone}, false},
+	} {
+		e := asked(c.started, "alice@example.com", "gpt-5.1-codex", used(1_000, 0, 0, 0))
+		e.Cost = c.cost
+		want := c.cost
+		if c.anew {
+			want = exchange.Cost{State: exchange.CostPriced, Nanos: 1_250_000, Book: book.Edition()}
+		}
+		if diff := cmp.Diff(want, note.rate(e)); diff != "" {
+			t.Errorf("one of %s that cost %+v (-want +got):\n%s", c.started, c.cost, diff)
+		}
+	}
+}
