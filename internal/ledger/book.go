@@ -54,7 +54,7 @@ type Rates struct{ Input, CachedInput, Output int64 }
 const NoPrice = -1
 
 // Tiers are the service tiers that can have prices.
-var Tiers = []string{"standard", "flex", "priority", "batch"}
+var Tiers = []string{"standard", "flex", "priority", "batch", "ultrafast"}
 
 // BuiltinBook returns the price book that comes with the program.
 func BuiltinBook() (*Book, error) { return (&Book{}).With("the built-in prices", builtin) }
@@ -170,6 +170,8 @@ func (b *Book) find(model, tier string, at time.Time) (Tier, bool) {
 	switch tier {
 	case "", "auto", "default":
 		tier = "standard"
+	case "fast": // a request may say so; a whole answer says priority
+		tier = "priority"
 	}
 	for _, name := range names(model) {
 		prices := b.prices[name]

@@ -74,7 +74,7 @@ func TestATierHasItsOwnPrices(t *testing.T) {
 	usage := used(10_000, 8_000, 1_000, 100)
 	for tier, want := range map[string]int64{
 		"": 13_500_000, "auto": 13_500_000, "default": 13_500_000, "standard": 13_500_000,
-		"flex": 6_750_000, "batch": 6_750_000, "priority": 27_000_000,
+		"flex": 6_750_000, "batch": 6_750_000, "priority": 27_000_000, "fast": 27_000_000,
 		"scale": unpriced, "Priority": unpriced, "flex ": unpriced,
 	} {
 		costs(t, builtin(t), "gpt-5.1", tier, usage, want)
@@ -85,7 +85,7 @@ func TestATierHasItsOwnPrices(t *testing.T) {
 func TestALongContextIsPricedWholeFromTheFirstTokenAboveTheStep(t *testing.T) {
 	costs(t, builtin(t), "gpt-5.4", "", used(272_000, 200_000, 10, 0), 72_000*2_500+200_000*250+10*15_000)
 	costs(t, builtin(t), "gpt-5.4", "", used(272_001, 200_000, 10, 0), 72_001*5_000+200_000*500+10*22_500)
-	costs(t, builtin(t), "gpt-5.4", "flex", used(272_001, 0, 0, 0), 272_001*1_250) // a tier without the step
+	costs(t, builtin(t), "gpt-5.4", "priority", used(272_001, 0, 0, 0), 272_001*5_000) // a tier without the step
 }
 
 func TestADatedPriceHoldsFromItsDayOn(t *testing.T) {

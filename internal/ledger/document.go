@@ -18,12 +18,13 @@ type document struct {
 }
 
 type priceForm struct {
-	Model    string         `toml:"model"`
-	From     toml.LocalDate `toml:"from"`
-	Standard *tierForm      `toml:"standard"`
-	Flex     *tierForm      `toml:"flex"`
-	Priority *tierForm      `toml:"priority"`
-	Batch    *tierForm      `toml:"batch"`
+	Model     string         `toml:"model"`
+	From      toml.LocalDate `toml:"from"`
+	Standard  *tierForm      `toml:"standard"`
+	Flex      *tierForm      `toml:"flex"`
+	Priority  *tierForm      `toml:"priority"`
+	Batch     *tierForm      `toml:"batch"`
+	Ultrafast *tierForm      `toml:"ultrafast"`
 }
 
 type ratesForm struct {
@@ -91,7 +92,7 @@ func (p priceForm) parse() (Price, error) {
 	if p.From != (toml.LocalDate{}) {
 		price.From = p.From.AsTime(time.UTC)
 	}
-	for i, form := range []*tierForm{p.Standard, p.Flex, p.Priority, p.Batch} {
+	for i, form := range []*tierForm{p.Standard, p.Flex, p.Priority, p.Batch, p.Ultrafast} {
 		if form == nil {
 			continue
 		}
