@@ -180,7 +180,7 @@ var demoPrompts = []string{
 	"simulate: cut", "Draft the release notes since the last tag.", "simulate: tools",
 }
 
-var demoModels = []string{"gpt-5.1-codex", "gpt-5.1-codex", "gpt-5.1-codex-mini", "gpt-5.1"}
+var demoModels = []string{"gpt-6.1-sol", "gpt-6.1-sol", "gpt-6.1-terra", "gpt-5.1-codex"}
 
 // sendSession sends the turns of one conversation as Codex does over HTTP: each
 // turn resends all that came before.
