@@ -46,6 +46,7 @@ type priceRow struct {
 	AboveTokens int64       `json:"above_input_tokens,omitempty"`
 	Input       json.Number `json:"input_usd_per_million"`
 	CachedInput json.Number `json:"cached_input_usd_per_million"`
+	CacheWrite  json.Number `json:"cache_write_usd_per_million"`
 	Output      json.Number `json:"output_usd_per_million,omitempty"` // none for embeddings
 }
 
@@ -61,8 +62,8 @@ func (cmd *priceListCommand) Run(c *console) error {
 	if _, err := fmt.Fprintf(c.stdout, "Price book %s, in US dollars per million tokens\n\n", book.Edition()); err != nil {
 		return err
 	}
-	return printTable(c.stdout, []string{"MODEL", "TIER", "FROM", "INPUT", "CACHED INPUT", "OUTPUT"}, rows(list, func(r priceRow) []string {
-		return []string{r.Model, r.tier(), r.From, r.Input.String(), r.CachedInput.String(), r.Output.String()}
+	return printTable(c.stdout, []string{"MODEL", "TIER", "FROM", "INPUT", "CACHED INPUT", "CACHE WRITE", "OUTPUT"}, rows(list, func(r priceRow) []string {
+		return []string{r.Model, r.tier(), r.From, r.Input.String(), r.CachedInput.String(), r.CacheWrite.String(), r.Output.String()}
 	}))
 }
 
@@ -86,6 +87,6 @@ func priceRows(book *ledger.Book) []priceRow {
 func newPriceRow(price ledger.Price, tier string, above int64, r ledger.Rates) priceRow {
 	return priceRow{
 		Model: price.Model, From: day(price.From), Tier: tier, AboveTokens: above,
-		Input: perMillion(r.Input), CachedInput: perMillion(r.CachedInput), Output: perMillion(r.Output),
+		Input: perMillion(r.Input), CachedInput: perMillion(r.CachedInput), CacheWrite: perMillion(r.CacheWrite), Output: perMillion(r.Output),
 	}
 }

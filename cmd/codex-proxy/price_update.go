@@ -23,7 +23,7 @@ func (cmd *priceUpdateCommand) Run(c *console) error {
 		_, err := fmt.Fprintln(c.stdout, "The file is well formed and changes no price.")
 		return err
 	}
-	if err := printTable(c.stdout, []string{"MODEL", "TIER", "FROM", "WAS (INPUT / CACHED / OUTPUT)", "BECOMES"}, changed); err != nil {
+	if err := printTable(c.stdout, []string{"MODEL", "TIER", "FROM", "WAS (INPUT / CACHED / WRITTEN / OUTPUT)", "BECOMES"}, changed); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.stdout, "\nThe file is well formed. To use it, set prices = %q in codex-proxy.toml (or --prices), restart the server,\nand rate what is past with 'codex-proxy price reprice FROM TO'.\n", cmd.File)
@@ -71,5 +71,5 @@ func (r priceRow) rates() string {
 	if r.Output != "" {
 		output = r.Output.String()
 	}
-	return fmt.Sprintf("%s / %s / %s", r.Input, r.CachedInput, output)
+	return fmt.Sprintf("%s / %s / %s / %s", r.Input, r.CachedInput, r.CacheWrite, output)
 }

@@ -17,20 +17,21 @@ type usageRow struct {
 	Day       string `json:"day,omitempty"`
 	Session   string `json:"session,omitempty"`
 
-	Requests        int64            `json:"requests"`
-	InputTokens     *int64           `json:"input_tokens"`
-	CachedTokens    *int64           `json:"cached_tokens"`
-	OutputTokens    *int64           `json:"output_tokens"`
-	ReasoningTokens *int64           `json:"reasoning_tokens"`
-	TotalTokens     *int64           `json:"total_tokens"`
-	CostUSD         *json.Number     `json:"cost_usd"`
-	Models          map[string]int64 `json:"models"`
-	Errors          int64            `json:"errors"`
-	Refused         int64            `json:"refused"`
-	Warmups         int64            `json:"warmups"`
-	Unpriced        int64            `json:"unpriced"`
-	Estimated       int64            `json:"estimated"`
-	Missing         int64            `json:"missing_usage"`
+	Requests         int64            `json:"requests"`
+	InputTokens      *int64           `json:"input_tokens"`
+	CachedTokens     *int64           `json:"cached_tokens"`
+	CacheWriteTokens *int64           `json:"cache_write_tokens"`
+	OutputTokens     *int64           `json:"output_tokens"`
+	ReasoningTokens  *int64           `json:"reasoning_tokens"`
+	TotalTokens      *int64           `json:"total_tokens"`
+	CostUSD          *json.Number     `json:"cost_usd"`
+	Models           map[string]int64 `json:"models"`
+	Errors           int64            `json:"errors"`
+	Refused          int64            `json:"refused"`
+	Warmups          int64            `json:"warmups"`
+	Unpriced         int64            `json:"unpriced"`
+	Estimated        int64            `json:"estimated"`
+	Missing          int64            `json:"missing_usage"`
 }
 
 func newUsageRow(by ledger.By, r ledger.Row) usageRow {
@@ -40,7 +41,7 @@ func newUsageRow(by ledger.By, r ledger.Row) usageRow {
 	}
 	if !r.TokensUnknown() {
 		u := r.Usage
-		row.InputTokens, row.CachedTokens, row.OutputTokens = &u.Input, &u.Cached, &u.Output
+		row.InputTokens, row.CachedTokens, row.CacheWriteTokens, row.OutputTokens = &u.Input, &u.Cached, &u.CacheWrite, &u.Output
 		row.ReasoningTokens, row.TotalTokens = &u.Reasoning, &u.Total
 	}
 	if !r.CostUnknown() {

@@ -46,8 +46,9 @@ type Tier struct {
 }
 
 // Rates are prices in USD picos (1e-12 USD) per token; 1 USD per million tokens
-// is a million picos. Published prices go below a nano per token.
-type Rates struct{ Input, CachedInput, Output int64 }
+// is a million picos. Published prices go below a nano per token. CachedInput is
+// for input read from the prompt cache, CacheWrite for input written to it.
+type Rates struct{ Input, CachedInput, CacheWrite, Output int64 }
 
 // NoPrice is the output's price of a model that has none, such as one for
 // embeddings. Output that it gives nevertheless is unpriced, not free.
@@ -117,8 +118,9 @@ func (b *Book) Prices() []Price {
 	return all
 }
 
-// Rate prices the usage of an exchange that began at the given time. Cached
-// tokens are part of the input and are charged once, at the cached price;
+// Rate prices the usage of an exchange that began at the given time. Tokens read
+// from the prompt cache, and those written to it, are part of the input and are
+// charged once, at their own price;
 // reasoning is part of the output. An unknown model or tier, and usage that
 // nobody knows, is unpriced.
 func (b *Book) Rate(model, tier string, at time.Time, usage exchange.Usage) exchange.Cost {
@@ -144,8 +146,9 @@ func (t Tier) nanos(usage openai.Usage) (nanos int64, ok bool) {
 	}
 	total := new(big.Int)
 	for _, part := range []struct{ tokens, rate int64 }{
-		{usage.Input - usage.Cached, rates.Input},
+		{usage.Input - usage.Cached - usage.CacheWrite, rates.Input},
 		{usage.Cached, rates.CachedInput},
+		{usage.CacheWrite, rates.CacheWrite},
 		{usage.Output, rates.Output},
 	} {
 		if part.tokens < 0 || part.tokens > 0 && part.rate == NoPrice {

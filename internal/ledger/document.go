@@ -30,6 +30,7 @@ type priceForm struct {
 type ratesForm struct {
 	Input       string  `toml:"input"`
 	CachedInput *string `toml:"cached_input"`
+	CacheWrite  *string `toml:"cache_write"`
 	Output      *string `toml:"output"`
 }
 
@@ -125,9 +126,14 @@ func (f ratesForm) parse() (r Rates, err error) {
 	if r.Input, err = picos("input", f.Input); err != nil {
 		return Rates{}, err
 	}
-	r.CachedInput, r.Output = r.Input, NoPrice
+	r.CachedInput, r.CacheWrite, r.Output = r.Input, r.Input, NoPrice
 	if f.CachedInput != nil {
 		if r.CachedInput, err = picos("cached_input", *f.CachedInput); err != nil {
+			return Rates{}, err
+		}
+	}
+	if f.CacheWrite != nil {
+		if r.CacheWrite, err = picos("cache_write", *f.CacheWrite); err != nil {
 			return Rates{}, err
 		}
 	}

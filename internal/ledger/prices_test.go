@@ -49,7 +49,7 @@ func TestABuiltinLongContextCostsTwiceTheInputAndHalfAgainTheOutput(t *testing.T
 				continue
 			}
 			steps++
-			want := ledger.Rates{Input: 2 * tier.Input, CachedInput: 2 * tier.CachedInput, Output: tier.Output * 3 / 2}
+			want := ledger.Rates{Input: 2 * tier.Input, CachedInput: 2 * tier.CachedInput, CacheWrite: 2 * tier.CacheWrite, Output: tier.Output * 3 / 2}
 			if tier.LongContext != want || tier.Above != 272_000 {
 				t.Errorf("%s at %s above %d costs %v, want %v above 272000", price.Model, name, tier.Above, tier.LongContext, want)
 			}
@@ -58,6 +58,17 @@ func TestABuiltinLongContextCostsTwiceTheInputAndHalfAgainTheOutput(t *testing.T
 	if steps == 0 {
 		t.Error("no price has a step for long contexts")
 	}
+}
+
+func TestInputWrittenToThePromptCacheIsChargedOnceAtItsOwnPrice(t *testing.T) {
+	usage := used(10_000, 6_000, 1_000, 0)
+	usage.CacheWrite = 3_000
+	// 1,000 tokens at 2,000 nanos, 6,000 at 100, 3,000 at 2,500 and 1,000 at 10,000.
+	costs(t, builtin(t), "gpt-6.2-sol", "", usage, 20_100_000)
+	// A model whose writes have no price of their own charges them as input.
+	costs(t, builtin(t), "gpt-5.1-codex", "", usage, 15_750_000)
+	usage.CacheWrite = 4_001 // more input read and written than there was
+	costs(t, builtin(t), "gpt-6.2-sol", "", usage, unpriced)
 }
 
 func TestATierThatOnlyAnOverridePricesIsPriced(t *testing.T) {

@@ -205,9 +205,23 @@ func TestAJSONAnswerThatIsCutStillTellsWhatPassed(t *testing.T) {
 }
 
 func TestUsageAddsUp(t *testing.T) {
-	u := openai.Usage{Input: 30, Cached: 10, Output: 5, Reasoning: 2, Total: 35}
-	if got, want := u.Add(u), (openai.Usage{Input: 60, Cached: 20, Output: 10, Reasoning: 4, Total: 70}); got != want {
+	u := openai.Usage{Input: 30, Cached: 10, CacheWrite: 15, Output: 5, Reasoning: 2, Total: 35}
+	if got, want := u.Add(u), (openai.Usage{Input: 60, Cached: 20, CacheWrite: 30, Output: 10, Reasoning: 4, Total: 70}); got != want {
 		t.Errorf("Add() = %+v, want %+v", got, want)
+	}
+}
+
+func TestTokensWrittenToThePromptCacheAreRead(t *testing.T) {
+	want := openai.Usage{Input: 30, Cached: 10, CacheWrite: 15, Output: 5, Total: 35}
+	for _, usage := range []string{
+		`{"input_tokens":30,"input_tokens_details":{"cached_tokens":10,"cache_write_tokens":15},"output_tokens":5,"total_tokens":35}`,
+		`{"prompt_tokens":30,"prompt_tokens_details":{"cached_tokens":10,"cache_write_tokens":15},"completion_tokens":5,"total_tokens":35}`,
+	} {
+		w := openai.WatchJSON()
+		w.Write([]byte(`{"id":"resp_1","usage":` + usage + `}`))
+		if a := w.Answer(); !a.HasUsage || a.Usage != want {
+			t.Errorf("usage %s was read as %+v, want %+v", usage, a.Usage, want)
+		}
 	}
 }
 
@@ -222,6 +236,7 @@ func TestUsageThatMakesNoSenseIsUnknown(t *testing.T) {
 		`{"input_tokens":99999999999999999999,"output_tokens":1}`,
 		`{"input_tokens":9000000000000000000,"output_tokens":9000000000000000000}`,
 		`{"input_tokens":1,"output_tokens":1,"input_tokens_details":{"cached_tokens":2}}`,
+		`{"input_tokens":1,"output_tokens":1,"input_tokens_details":{"cache_write_tokens":2}}`,
 		`{"input_tokens":1,"output_tokens":1,"output_tokens_details":{"reasoning_tokens":2}}`,
 		`{"input_tokens":1,"output_tokens":1,"total_tokens":-2}`,
 	} {

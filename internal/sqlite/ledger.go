@@ -42,6 +42,9 @@ CREATE TABLE sums (
 ) WITHOUT ROWID;
 CREATE INDEX sums_developer ON sums (developer, quarter, cost);
 CREATE INDEX sums_team ON sums (team, quarter, cost);
+`, `
+ALTER TABLE exchanges ADD COLUMN cache_write INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sums ADD COLUMN cache_write INTEGER NOT NULL DEFAULT 0;
 `}
 
 // Ledger is a ledger.Store in an SQLite file.
@@ -67,7 +70,7 @@ func (l *Ledger) Ping(ctx context.Context) error { return l.db.ping(ctx) }
 var columns = strings.Fields(`id started ended developer team token_id session client
 	method path transport warmup model_asked model tier status outcome refusal error error_origin
 	upstream_request_id input cached output reasoning total usage_state cost cost_state price_book
-	request_bytes response_bytes first_byte_us duration_us added_us`)
+	request_bytes response_bytes first_byte_us duration_us added_us cache_write`)
 
 // row is an exchange as the table holds it, times being microseconds.
 type row struct {
@@ -82,7 +85,7 @@ func (r *row) fields() []any {
 		&e.ID, &r.started, &r.ended, &e.Developer, &e.Team, &e.TokenID, &e.Session, &e.Client,
 		&e.Method, &e.Path, &e.Transport, &e.Warmup, &e.ModelAsked, &e.Model, &e.Tier, &e.Status, &e.Outcome, &e.Refusal, &e.Error, &e.ErrorOrigin,
 		&e.UpstreamRequestID, &e.Usage.Input, &e.Usage.Cached, &e.Usage.Output, &e.Usage.Reasoning, &e.Usage.Total, &e.Usage.State, &e.Cost.Nanos, &e.Cost.State, &e.Cost.Book,
-		&e.RequestBytes, &e.ResponseBytes, &e.FirstByteMicros, &e.DurationMicros, &e.AddedMicros,
+		&e.RequestBytes, &e.ResponseBytes, &e.FirstByteMicros, &e.DurationMicros, &e.AddedMicros, &e.Usage.CacheWrite,
 	}
 }
 
@@ -91,13 +94,14 @@ var (
 	selectExchange = `SELECT ` + strings.Join(columns, ", ") + ` FROM exchanges`
 )
 
-const addToSums = `INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const addToSums = `INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
 	records = records + excluded.records, requests = requests + excluded.requests, warmups = warmups + excluded.warmups,
 	refused = refused + excluded.refused, errors = errors + excluded.errors,
 	input = input + excluded.input, cached = cached + excluded.cached, output = output + excluded.output,
 	reasoning = reasoning + excluded.reasoning, total = total + excluded.total,
-	cost = cost + excluded.cost, unpriced = unpriced + excluded.unpriced, estimated = estimated + excluded.estimated, missing = missing + excluded.missing`
+	cost = cost + excluded.cost, unpriced = unpriced + excluded.unpriced, estimated = estimated + excluded.estimated, missing = missing + excluded.missing,
+	cache_write = cache_write + excluded.cache_write`
 
 // Add implements ledger.Store.
 func (l *Ledger) Add(ctx context.Context, rows []exchange.Exchange) error {
@@ -154,7 +158,7 @@ func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts)
 	_, err := a.sum.ExecContext(ctx, quarter(e.Started), e.Developer, e.Team, e.Session, e.Model,
 		c.Records, c.Requests, c.Warmups, c.Refused, c.Errors,
 		c.Usage.Input, c.Usage.Cached, c.Usage.Output, c.Usage.Reasoning, c.Usage.Total,
-		c.CostNanos, c.Unpriced, c.Estimated, c.Missing)
+		c.CostNanos, c.Unpriced, c.Estimated, c.Missing, c.Usage.CacheWrite)
 	if err != nil {
 		return fmt.Errorf("add the exchange %s to the sums: %w", e.ID, err)
 	}

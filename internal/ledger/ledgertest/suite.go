@@ -409,7 +409,7 @@ func Rows(source uint64, n int) []exchange.Exchange {
 		if e.Usage.State == exchange.UsageExact || e.Usage.State == exchange.UsageEstimated {
 			u := &e.Usage.Usage
 			u.Input, u.Output = random.Int64N(300_000), random.Int64N(20_000)
-			u.Cached, u.Reasoning, u.Total = u.Input/2, u.Output/3, u.Input+u.Output
+			u.Cached, u.CacheWrite, u.Reasoning, u.Total = u.Input/2, u.Input/5, u.Output/3, u.Input+u.Output
 		}
 		e.Cost.State = exchange.CostState(oneOf("none", "priced", "priced", "unpriced"))
 		if e.Cost.State == exchange.CostPriced {
