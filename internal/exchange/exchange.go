@@ -69,6 +69,13 @@ type Exchange struct {
 	Usage Usage `json:"usage"`
 	Cost  Cost  `json:"cost"`
 
+	// Findings are the secrets that the request brought, in the order in which
+	// they stand; at most MostFindings.
+	Findings []Finding `json:"findings,omitempty"`
+	// UnknownPlaceholders counts the placeholders in the answer that stand for
+	// no secret of this conversation. They were left as they are.
+	UnknownPlaceholders int `json:"unknown_placeholders,omitempty"`
+
 	RequestBytes  int64 `json:"request_bytes"`
 	ResponseBytes int64 `json:"response_bytes"`
 	// FirstByteMicros is the time from the request's start to the first byte of
@@ -145,6 +152,43 @@ const (
 	OriginOpenAI Origin = "openai"
 	OriginProxy  Origin = "proxy"
 	OriginClient Origin = "client"
+)
+
+// MostFindings is how many findings an exchange keeps. Findings that are new
+// come before those that earlier exchanges have told.
+const MostFindings = 1000
+
+// Finding is one secret that a request brought. It never holds the secret.
+type Finding struct {
+	// Rule is the id of the rule that found it, such as "github-token".
+	Rule string `json:"rule"`
+	// Fingerprint names the secret without telling it: a hash under the
+	// installation's own key.
+	Fingerprint string `json:"fingerprint"`
+	// Mode says what became of it.
+	Mode FindingMode `json:"mode"`
+	// Path says which string holds it, such as "input[3].output", or which
+	// header, such as "header X-Codex-Turn-Metadata".
+	Path string `json:"path"`
+	// Offset is where the secret, or its placeholder, stands in the recorded
+	// request body, in bytes; in a header's value, if it was found there.
+	Offset int64 `json:"offset"`
+	// New says that no earlier turn of the conversation has sent the item that
+	// holds it. A conversation's history is sent again with every turn.
+	New bool `json:"new"`
+}
+
+// FindingMode is what became of a secret.
+type FindingMode string
+
+// The modes.
+const (
+	// Reported: it left as it was.
+	Reported FindingMode = "report"
+	// Redacted: a placeholder left instead.
+	Redacted FindingMode = "redact"
+	// Blocked: the exchange was refused for it.
+	Blocked FindingMode = "block"
 )
 
 // Usage is the tokens of an exchange and how well they are known.

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"codex-proxy/internal/disk"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
@@ -270,7 +272,7 @@ func (s *estate) document(ctx context.Context, row exchange.Exchange) (*record.D
 }
 
 func wrongWith(doc *record.Document, row exchange.Exchange, flushed bool) (wrong []string) {
-	if doc.Exchange != row {
+	if !cmp.Equal(doc.Exchange, row) {
 		wrong = append(wrong, "the document and the row differ")
 	}
 	response := doc.Response
