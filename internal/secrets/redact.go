@@ -19,7 +19,10 @@ type Redaction struct {
 // Located is a finding in a body, and what became of it.
 type Located struct {
 	Finding // its offsets are bytes of the body as it was given
-	// Path says which string holds it, such as "input[3].output".
+	// At is where it, or its placeholder, stands in Redaction.Body, in bytes.
+	At int
+	// Path says which string holds it, such as "input[3].output". It is empty in
+	// plain text.
 	Path string
 	// Fingerprint names the secret without telling it.
 	Fingerprint string
@@ -41,22 +44,51 @@ type segment struct {
 	cacheKey   cacheKey
 }
 
-// Redact finds the secrets in a request's body, an object as the Responses API
-// takes it or a WebSocket's "response.create", and replaces those that the
-// policy wants replaced, and those that the conversation replaced before. All
-// other bytes stay. The error says where the body is no JSON; it quotes nothing.
+// Redact finds the secrets in a request's body, any JSON, and replaces those
+// that the policy wants replaced, and those that the conversation replaced
+// before. All other bytes stay. The error says where the body is no JSON; it
+// quotes nothing.
 func (v *Vault) Redact(body []byte) (Redaction, error) {
 	segments, err := split(body)
 	if err != nil {
 		return Redaction{}, err
 	}
-	var hits []hit
 	for i := range segments {
 		s := &segments[i]
 		s.cacheKey = v.cache.key(body[s.start:s.end])
-		if hits, err = v.scanSegment(v.scanner, body, s, hits); err != nil {
-			return Redaction{}, err
+	}
+	scan := func(s *Scanner, hits []hit) ([]hit, error) {
+		for i := range segments {
+			if hits, err = v.scanSegment(s, body, &segments[i], hits); err != nil {
+				return nil, err
+			}
 		}
+		return hits, nil
+	}
+	return v.redact(body, scan, func() int { return newFrom(body, segments) })
+}
+
+// RedactText does what Redact does to text that is no JSON, such as a header's
+// value. All of it is new.
+func (v *Vault) RedactText(text []byte) Redaction {
+	scan := func(s *Scanner, hits []hit) ([]hit, error) {
+		w := s.pool.Get().(*work)
+		defer s.pool.Put(w)
+		for _, m := range w.scan(text) {
+			hits = append(hits, hit{rule: m.rule, start: m.start, end: m.end, close: len(text), encoding: m.encoding, bare: true})
+		}
+		return hits, nil
+	}
+	result, _ := v.redact(text, scan, func() int { return 0 }) // a text is never malformed
+	return result
+}
+
+// redact replaces the secrets that scan finds in a body: first by the rules,
+// then those that the conversation knows. What stands at or after fresh is new.
+func (v *Vault) redact(body []byte, scan func(*Scanner, []hit) ([]hit, error), fresh func() int) (Redaction, error) {
+	hits, err := scan(v.scanner, nil)
+	if err != nil {
+		return Redaction{}, err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -68,10 +100,8 @@ func (v *Vault) Redact(body []byte) (Redaction, error) {
 	}
 	if again := v.finder(); again != nil {
 		found := len(hits)
-		for i := range segments {
-			if hits, err = v.scanSegment(again, body, &segments[i], hits); err != nil {
-				return Redaction{}, err
-			}
+		if hits, err = scan(again, hits); err != nil {
+			return Redaction{}, err
 		}
 		for i := found; i < len(hits); i++ {
 			hits[i].known = true
@@ -80,16 +110,23 @@ func (v *Vault) Redact(body []byte) (Redaction, error) {
 	if len(hits) == 0 {
 		return Redaction{Body: body}, nil
 	}
-	return v.splice(body, merge(hits), newFrom(body, segments)), nil
+	return v.splice(body, merge(hits), fresh()), nil
 }
 
-// split divides a body: each of its members is a segment, and each element of
-// its input.
+// split divides a body. Of an object, as the Responses API takes it, each member
+// is a segment, and each element of its input; anything else is one.
 func split(body []byte) ([]segment, error) {
 	var all []segment
 	start := skipSpace(body, 0)
 	if at(body, start) != '{' {
-		return nil, malformed(start)
+		end, err := skipValue(body, start)
+		if err == nil && skipSpace(body, end) != len(body) {
+			err = malformed(end)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return []segment{{start: start, end: end}}, nil
 	}
 	end, err := members(body, start, func(key []byte, i int) (int, error) {
 		if string(key) == "input" && at(body, i) == '[' {
@@ -169,13 +206,12 @@ func merge(hits []hit) []hit {
 // literal returns the bytes of a hit as its string has them, and how many layers
 // of JSON they are in inside that string.
 func literal(body []byte, h hit) (text []byte, layers int) {
-	text, _ = unescape(nil, body[h.start:h.end])
+	text = h.decode(body[h.start:h.end])
 	if bytes.IndexByte(text, '\\') < 0 {
 		return text, 0
 	}
-	before, _ := unescape(nil, body[h.open:h.start])
 	var d depth
-	d.write(before)
+	d.write(h.decode(body[h.open:h.start]))
 	return text, d.layers()
 }
 
@@ -253,6 +289,7 @@ func (v *Vault) splice(body []byte, hits []hit, fresh int) Redaction {
 		if h.known {
 			found.Mode = max(found.Mode, Redact)
 		}
+		found.At = len(out) + h.start - copied
 		if found.Mode >= Redact {
 			found.Placeholder = v.remember(body, h).placeholder
 			if out == nil {

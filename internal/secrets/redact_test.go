@@ -53,6 +53,9 @@ func TestOnlyTheSecretsBytesChange(t *testing.T) {
 	if want := in[:f.Start] + f.Placeholder + in[f.End:]; string(got.Body) != want {
 		t.Errorf("body %s, want %s", got.Body, want)
 	}
+	if !bytes.HasPrefix(got.Body[f.At:], []byte(f.Placeholder)) {
+		t.Errorf("the placeholder is not at byte %d of %s", f.At, got.Body)
+	}
 }
 
 func TestACleanBodyIsTheVerySlice(t *testing.T) {
@@ -146,8 +149,59 @@ func TestEveryTextThatLeavesIsLookedInto(t *testing.T) {
 	}
 }
 
+func TestAnyJSONIsRedacted(t *testing.T) {
+	for in, path := range map[string]string{
+		quote("DB=" + testURL):                                   "",
+		` [1, {"output": ` + quote("DB="+testURL) + `}] `:        "[1].output",
+		`[` + output(`{"output":`+quote("x "+testURL)+`}`) + `]`: "[0].output",
+	} {
+		got := mustRedact(t, newVault(t), in)
+		if len(got.Findings) != 1 || got.Findings[0].Path != path || !got.Findings[0].New || bytes.Contains(got.Body, []byte(testPassword)) {
+			t.Errorf("Redact(%s): %s, %+v; want a new secret at %q replaced", in, got.Body, got.Findings, path)
+		}
+	}
+	for _, in := range []string{`[]`, `""`, `1`, ` null `} {
+		if got := mustRedact(t, newVault(t), in); string(got.Body) != in {
+			t.Errorf("Redact(%s): %s", in, got.Body)
+		}
+	}
+}
+
+func TestTextThatIsNoJSONIsRedacted(t *testing.T) {
+	v := newVault(t)
+	pem := "-----BEGIN PRIVATE KEY-----\n" + draw(rand.New(rand.NewPCG(1, 1)), stdSet, 64) + "\n-----END PRIVATE KEY-----"
+	text := "x=\"\\ " + testURL + "\n{\"output\": " + quote("k: "+pem) + "}\n" + `C:\new ` + testPassword
+	got := v.RedactText([]byte(text))
+	if len(got.Findings) != 3 || bytes.Contains(got.Body, []byte(testPassword)) || bytes.Contains(got.Body, []byte("BEGIN")) {
+		t.Fatalf("RedactText: %s, %+v; want three secrets replaced", got.Body, got.Findings)
+	}
+	restored := text[:0]
+	copied := 0
+	for _, f := range got.Findings {
+		if f.Path != "" || !f.New || !bytes.HasPrefix(got.Body[f.At:], []byte(f.Placeholder)) {
+			t.Errorf("finding %+v, want a new one without a path, at its place", f)
+		}
+		restored += string(got.Body[copied:f.At]) + text[f.Start:f.End]
+		copied = f.At + len(f.Placeholder)
+	}
+	if restored += string(got.Body[copied:]); restored != text {
+		t.Errorf("other bytes changed: %s, want %s", restored, text)
+	}
+	if back, rest, _ := v.Restorer(RestoreAll).restore(nil, got.Body, &depth{}); string(back)+string(rest) != text {
+		t.Errorf("restored %s, want %s", back, text)
+	}
+	clean := []byte("trace-7; a=b")
+	if got := v.RedactText(clean); &got.Body[0] != &clean[0] || got.Findings != nil {
+		t.Errorf("clean text became %s, %+v", got.Body, got.Findings)
+	}
+	reported := v.RedactText([]byte("a " + testURL + " password=xK3!fGh92"))
+	if n := len(reported.Findings); n != 2 || string(reported.Body[reported.Findings[1].At:]) != "xK3!fGh92" {
+		t.Errorf("findings %+v in %s, want the second where it stands", reported.Findings, reported.Body)
+	}
+}
+
 func TestABodyThatIsNoJSONIsAnError(t *testing.T) {
-	for _, in := range []string{``, `[]`, `{"input":[`, `{"a":"b}`, `{"a" 1}`, `{"a":1} x`, `{"input":[{"a":1]}`, `{"input":[` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `]}`} {
+	for _, in := range []string{``, ` `, `[`, `"a`, `[1] 2`, `{"input":[`, `{"a":"b}`, `{"a" 1}`, `{"a":1} x`, `{"input":[{"a":1]}`, `{"input":[` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `]}`} {
 		if _, err := newVault(t).Redact([]byte(in)); err == nil {
 			t.Errorf("Redact(%.20q): no error", in)
 		}

@@ -14,6 +14,16 @@ type hit struct {
 	encoding    Encoding
 	path        string
 	known       bool // a value that the conversation replaced before
+	bare        bool // the text is no JSON string, so it has no escapes of its own
+}
+
+// decode returns a part of the hit's string as that string's reader sees it.
+func (h *hit) decode(part []byte) []byte {
+	if h.bare {
+		return part
+	}
+	part, _ = unescape(nil, part)
+	return part
 }
 
 // untouched are the members whose values are ids, data or what is not text: to
