@@ -40,7 +40,7 @@ type segment struct {
 	start, end int
 	key        []byte // the member that holds it
 	path       string
-	item       bool // an element of the input
+	item       bool // an element of the input, or of a chat's messages
 	cacheKey   cacheKey
 }
 
@@ -113,8 +113,9 @@ func (v *Vault) redact(body []byte, scan func(*Scanner, []hit) ([]hit, error), f
 	return v.splice(body, merge(hits), fresh()), nil
 }
 
-// split divides a body. Of an object, as the Responses API takes it, each member
-// is a segment, and each element of its input; anything else is one.
+// split divides a body. Of an object, as the Responses API and chat completions
+// take it, each member is a segment, and each element of its input or messages;
+// anything else is one.
 func split(body []byte) ([]segment, error) {
 	var all []segment
 	start := skipSpace(body, 0)
@@ -129,10 +130,10 @@ func split(body []byte) ([]segment, error) {
 		return []segment{{start: start, end: end}}, nil
 	}
 	end, err := members(body, start, func(key []byte, i int) (int, error) {
-		if string(key) == "input" && at(body, i) == '[' {
+		if (string(key) == "input" || string(key) == "messages") && at(body, i) == '[' {
 			return elements(body, i, func(n, i int) (int, error) {
 				end, err := skipValue(body, i)
-				all = append(all, segment{start: i, end: end, key: key, path: "input[" + strconv.Itoa(n) + "]", item: true})
+				all = append(all, segment{start: i, end: end, key: key, path: string(key) + "[" + strconv.Itoa(n) + "]", item: true})
 				return end, err
 			})
 		}
@@ -162,7 +163,7 @@ func (v *Vault) scanSegment(s *Scanner, body []byte, part *segment, hits []hit) 
 		defer s.pool.Put(w)
 		walker := w.visit(body[part.start:part.end], &found)
 		var err error
-		if string(part.key) == "tools" && body[part.start] == '[' {
+		if (string(part.key) == "tools" || string(part.key) == "functions") && body[part.start] == '[' {
 			_, err = walker.tools(0)
 		} else {
 			_, err = walker.value(0, part.key)

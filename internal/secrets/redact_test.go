@@ -187,7 +187,7 @@ func TestTextThatIsNoJSONIsRedacted(t *testing.T) {
 	if restored += string(got.Body[copied:]); restored != text {
 		t.Errorf("other bytes changed: %s, want %s", restored, text)
 	}
-	if back, rest, _ := v.Restorer(RestoreAll).restore(nil, got.Body, &depth{}); string(back)+string(rest) != text {
+	if back, rest, _ := v.Restorer(RestoreAll).restore(nil, got.Body, &depth{}, false); string(back)+string(rest) != text {
 		t.Errorf("restored %s, want %s", back, text)
 	}
 	clean := []byte("trace-7; a=b")

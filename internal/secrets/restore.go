@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Reach says where an answer's placeholders are put back.
@@ -31,13 +32,13 @@ type Restorer struct {
 
 // stream is one text that arrives in deltas.
 type stream struct {
-	// held is the end of what came, if it may begin a placeholder.
+	// held is the end of what came, if it may begin a placeholder, as written in
+	// the delta's JSON string.
 	held  []byte
 	depth depth
-	// event is the last delta's event, and value where its delta stands, to send
-	// what is held if no more deltas come.
-	event      []byte
-	start, end int
+	// before and after are what an event with only the held text has around it, to
+	// send if no more deltas come.
+	before, after []byte
 }
 
 // Restorer returns what restores one answer to this conversation.
@@ -51,28 +52,38 @@ func (r *Restorer) Unknown() []string {
 	return slices.Sorted(maps.Keys(r.unknown))
 }
 
-// Event takes one event of a streamed answer, as JSON, and calls emit with the
-// events to send in its place: the very event if nothing was replaced or held
-// back. What emit gets is valid until it returns, unless it is the event itself.
+// idle reports whether there is nothing to restore.
+func (r *Restorer) idle() bool { return r.reach == RestoreOff || r.vault.Len() == 0 }
+
+// Event takes one event of a streamed answer, as JSON, of the Responses API or
+// of chat completions, and calls emit with the events to send in its place: the
+// very event if nothing was replaced or held back. What emit gets is valid until
+// it returns, unless it is the event itself.
 func (r *Restorer) Event(event []byte, emit func([]byte)) {
-	if r.reach == RestoreOff || r.vault.Len() == 0 {
+	if r.idle() {
 		emit(event)
 		return
 	}
-	head := eventHead(event)
-	switch {
-	case bytes.Contains(head.kind, []byte("reasoning")) || bytes.Contains(head.kind, []byte("audio")) || bytes.Contains(head.kind, []byte("image")):
-		emit(event)
-	case r.reach == RestoreText && isToolEvent(head.kind):
-		emit(event)
-	case bytes.HasSuffix(head.kind, []byte(".delta")) && head.deltaEnd > 0:
-		r.delta(event, head, emit)
-	default:
-		if bytes.HasSuffix(head.kind, []byte(".done")) {
-			r.flush(head, emit)
-		}
-		emit(r.Body(event))
+	h := readHead(event)
+	if r.reach == RestoreText {
+		h.deltas = slices.DeleteFunc(h.deltas, func(d delta) bool { return d.tool })
 	}
+	switch {
+	case bytes.Contains(h.kind, []byte("reasoning")) || bytes.Contains(h.kind, []byte("audio")) || bytes.Contains(h.kind, []byte("image")):
+		emit(event)
+		return
+	case len(h.deltas) > 0:
+		emit(r.deltas(event, &h, emit))
+		return
+	}
+	for _, ended := range h.ended(event) {
+		r.flush(ended, emit)
+	}
+	if r.reach == RestoreText && isToolEvent(h.kind) {
+		emit(event)
+		return
+	}
+	emit(r.Body(event))
 }
 
 // isToolEvent reports whether an event or an item is about a tool's call.
@@ -80,114 +91,84 @@ func isToolEvent(kind []byte) bool {
 	return bytes.Contains(kind, []byte("_call"))
 }
 
-// head is what an event says about itself.
-type head struct {
-	kind                 []byte
-	item, output, part   []byte // item_id, output_index and content_index, as written
-	deltaStart, deltaEnd int    // the content of the string "delta"
-}
-
-func eventHead(event []byte) (h head) {
-	i := skipSpace(event, 0)
-	if at(event, i) != '{' {
-		return h
-	}
-	_, _ = members(event, i, func(key []byte, i int) (int, error) {
-		end, err := skipValue(event, i)
-		if err != nil {
-			return 0, err
+// deltas returns the event with the pieces of texts that it brings restored.
+func (r *Restorer) deltas(event []byte, h *head, emit func([]byte)) []byte {
+	var out []byte
+	copied := 0
+	for i := range h.deltas {
+		d := &h.deltas[i]
+		s := r.streams[d.stream]
+		if s == nil {
+			s = &stream{}
+			r.streams[d.stream] = s
 		}
-		switch string(key) {
-		case "type":
-			h.kind = bytes.Trim(event[i:end], `"`)
-		case "item_id":
-			h.item = event[i:end]
-		case "output_index":
-			h.output = event[i:end]
-		case "content_index":
-			h.part = event[i:end]
-		case "delta":
-			if event[i] == '"' {
-				h.deltaStart, h.deltaEnd = i+1, end-1
+		held := len(s.held)
+		restored, rest, changed := r.restore(nil, append(s.held, event[d.start:d.end]...), &s.depth, true)
+		if s.held = slices.Clone(rest); len(rest) > 0 {
+			if d.last {
+				restored, s.held = append(restored, rest...), nil
+			} else {
+				s.before = append(append(s.before[:0], event[:d.from]...), d.before...)
+				s.after = append(append(s.after[:0], d.after...), event[d.to:]...)
 			}
 		}
-		return end, nil
-	})
-	return h
+		if changed || held > 0 || len(s.held) > 0 {
+			out = append(append(out, event[copied:d.start]...), restored...)
+			copied = d.end
+		}
+		if d.last {
+			delete(r.streams, d.stream)
+		}
+	}
+	for _, ended := range h.finished {
+		r.flush(ended, emit)
+	}
+	if copied == 0 {
+		return event
+	}
+	return append(out, event[copied:]...)
 }
 
-// key names the stream that a delta belongs to.
-func (h *head) key() string {
-	kind := h.kind[:max(0, bytes.LastIndexByte(h.kind, '.'))]
-	return string(kind) + "\x00" + string(h.item) + "\x00" + string(h.output) + "\x00" + string(h.part)
-}
-
-// delta restores a piece of a text.
-func (r *Restorer) delta(event []byte, h head, emit func([]byte)) {
-	raw := event[h.deltaStart:h.deltaEnd]
-	key := h.key()
-	s := r.streams[key]
-	if s == nil {
-		s = &stream{}
-		r.streams[key] = s
-	}
-	piece, _ := unescape(nil, raw)
-	text := append(s.held, piece...)
-	restored, rest, changed := r.restore(nil, text, &s.depth)
-	if !changed && len(s.held) == 0 && len(rest) == 0 {
-		emit(event)
-		return
-	}
-	s.held = append([]byte(nil), rest...)
-	if len(rest) > 0 {
-		s.event, s.start, s.end = append(s.event[:0], event...), h.deltaStart, h.deltaEnd
-	}
-	emit(exchange(event, h.deltaStart, h.deltaEnd, restored))
-}
-
-// exchange returns event with text, escaped, for the content [start, end) of a
-// string.
-func exchange(event []byte, start, end int, text []byte) []byte {
-	out := make([]byte, 0, len(event)+len(text))
-	out = escape(append(out, event[:start]...), text, 1)
-	return append(out, event[end:]...)
-}
-
-// flush sends what is held of the text that ends with this event.
-func (r *Restorer) flush(h head, emit func([]byte)) {
-	s := r.streams[h.key()]
-	if s == nil {
-		return
-	}
-	delete(r.streams, h.key())
-	if len(s.held) > 0 {
-		emit(exchange(s.event, s.start, s.end, s.held))
+// flush sends what is held of the texts whose names begin so, and forgets them.
+func (r *Restorer) flush(prefix string, emit func([]byte)) {
+	for _, name := range slices.Sorted(maps.Keys(r.streams)) {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		if s := r.streams[name]; len(s.held) > 0 {
+			emit(slices.Concat(s.before, s.held, s.after))
+		}
+		delete(r.streams, name)
 	}
 }
 
 // restore appends text with the secrets for its placeholders, up to where one
-// may begin that text does not end, and returns that rest.
-func (r *Restorer) restore(dst, text []byte, d *depth) (out, rest []byte, changed bool) {
+// may begin that text does not end, and returns that rest. Quoted says that text
+// is the content of a JSON string, with its escapes.
+func (r *Restorer) restore(dst, text []byte, d *depth, quoted bool) (out, rest []byte, changed bool) {
+	follow := func(part []byte) {
+		if dst = append(dst, part...); quoted {
+			part, _ = unescape(nil, part)
+		}
+		d.write(part)
+	}
 	for {
 		start, end, t, ok := nextPlaceholder(text)
-		d.write(text[:start])
-		dst = append(dst, text[:start]...)
+		follow(text[:start])
 		if !ok {
 			return dst, text[start:], changed
 		}
 		if e, known := r.vault.lookup(t); known {
-			layers := 0
+			value := e.value
 			if !e.verbatim {
-				layers = d.layers()
+				value = escape(nil, value, d.layers())
 			}
-			before := len(dst)
-			dst = escape(dst, e.value, layers)
-			d.write(dst[before:])
+			d.write(value)
+			dst = escape(dst, value, btoi(quoted))
 			changed = true
 		} else {
 			r.unknown[string(text[start:end])] = true
-			d.write(text[start:end])
-			dst = append(dst, text[start:end]...)
+			follow(text[start:end])
 		}
 		text = text[end:]
 	}
@@ -196,7 +177,7 @@ func (r *Restorer) restore(dst, text []byte, d *depth) (out, rest []byte, change
 // Body restores a whole JSON document: an event, or an answer that is not
 // streamed. Without a placeholder it returns the very slice.
 func (r *Restorer) Body(body []byte) []byte {
-	if r.reach == RestoreOff || r.vault.Len() == 0 || !bytes.Contains(body, []byte(placeholderHead)) {
+	if r.idle() || !bytes.Contains(body, []byte(placeholderHead)) {
 		return body
 	}
 	w := restoring{restorer: r, body: body}
@@ -236,7 +217,7 @@ func (w *restoring) value(i int) (int, error) {
 			return end, err
 		}
 		return members(w.body, i, func(key []byte, i int) (int, error) {
-			if untouched[string(key)] || bytes.HasSuffix(key, []byte("_id")) {
+			if w.keeps(key) {
 				return skipValue(w.body, i)
 			}
 			return w.value(i)
@@ -248,8 +229,19 @@ func (w *restoring) value(i int) (int, error) {
 // isClosed reports whether the object at i is one that keeps its placeholders:
 // reasoning, which only the model reads, and calls if only text is restored.
 func (w *restoring) isClosed(i int) bool {
-	kind := eventHead(w.body[i:]).kind
+	kind := readHead(w.body[i:]).kind
 	return string(kind) == "reasoning" || isClosedItem(kind) || w.restorer.reach == RestoreText && isToolEvent(kind)
+}
+
+// keeps reports whether the value of a member keeps its placeholders.
+func (w *restoring) keeps(key []byte) bool {
+	switch string(key) {
+	case "reasoning", "reasoning_content":
+		return true
+	case "tool_calls", "function_call":
+		return w.restorer.reach == RestoreText
+	}
+	return untouched[string(key)] || bytes.HasSuffix(key, []byte("_id"))
 }
 
 // text restores the string whose content is body[start:end].
@@ -259,27 +251,9 @@ func (w *restoring) text(start, end int) {
 		return
 	}
 	var d depth
-	for {
-		at, length, t, ok := nextPlaceholder(raw)
-		if !ok {
-			return
-		}
-		before, _ := unescape(nil, raw[:at])
-		d.write(before)
-		e, known := w.restorer.vault.lookup(t)
-		if known {
-			w.out = append(w.out, w.body[w.copied:start+at]...)
-			value := e.value
-			if !e.verbatim {
-				value = escape(nil, value, d.layers())
-			}
-			w.out = escape(w.out, value, 1)
-			w.copied = start + length
-			d.write(value)
-		} else {
-			w.restorer.unknown[string(raw[at:length])] = true
-			d.write(raw[at:length])
-		}
-		start, raw = start+length, raw[length:]
+	restored, rest, changed := w.restorer.restore(nil, raw, &d, true)
+	if changed {
+		w.out = append(append(append(w.out, w.body[w.copied:start]...), restored...), rest...)
+		w.copied = end
 	}
 }

@@ -8,6 +8,7 @@ import "bytes"
 type SSE struct {
 	restorer *Restorer
 	held     []byte
+	line     int // where the last line of held begins, which has no end yet
 }
 
 // NewSSE returns what restores one stream with r.
@@ -16,42 +17,39 @@ func NewSSE(r *Restorer) *SSE { return &SSE{restorer: r} }
 // Write takes the next piece of the stream and returns what can go on: the very
 // slice while the conversation has no placeholders.
 func (s *SSE) Write(piece []byte) []byte {
-	if len(s.held) == 0 && (s.restorer.reach == RestoreOff || s.restorer.vault.Len() == 0) {
+	if len(s.held) == 0 && s.restorer.idle() {
 		return piece
 	}
 	s.held = append(s.held, piece...)
 	var out []byte
+	begin := 0
 	for {
-		end := blockEnd(s.held)
-		if end < 0 {
-			s.held = append([]byte(nil), s.held...)
-			return out
-		}
-		out = s.block(out, s.held[:end])
-		s.held = s.held[end:]
-	}
-}
-
-// Close returns what is left of a stream that ended inside an event.
-func (s *SSE) Close() []byte {
-	rest := s.held
-	s.held = nil
-	return rest
-}
-
-// blockEnd returns the end of the first event, its blank line included, or -1.
-func blockEnd(text []byte) int {
-	for i := 0; ; {
-		n := bytes.IndexByte(text[i:], '\n')
+		n := bytes.IndexByte(s.held[s.line:], '\n')
 		if n < 0 {
-			return -1
+			break
 		}
-		line := text[i : i+n]
-		i += n + 1
-		if len(bytes.TrimRight(line, "\r")) == 0 {
-			return i
+		line := s.held[s.line : s.line+n]
+		s.line += n + 1
+		if len(bytes.TrimRight(line, "\r")) == 0 { // a blank line ends an event
+			out = s.block(out, s.held[begin:s.line])
+			begin = s.line
 		}
 	}
+	if begin > 0 {
+		s.held = append(s.held[:0], s.held[begin:]...)
+		s.line -= begin
+	}
+	return out
+}
+
+// Close returns what is left of a stream that ended: what was held of its texts,
+// and what came of an event that is not whole.
+func (s *SSE) Close() []byte {
+	var out []byte
+	s.restorer.flush("", func(event []byte) { out = appendEvent(out, event) })
+	out = append(out, s.held...)
+	s.held, s.line = nil, 0
+	return out
 }
 
 // block appends one event with its secrets restored.
@@ -63,14 +61,22 @@ func (s *SSE) block(out, block []byte) []byte {
 	start := skipBlanks(block, i+len("data:"))
 	end := start + bytes.IndexByte(block[start:], '\n')
 	data := bytes.TrimRight(block[start:end], "\r")
+	kind := readHead(data).kind
 	s.restorer.Event(data, func(event []byte) {
-		if kind := eventHead(event).kind; !bytes.Equal(kind, eventHead(data).kind) { // what was held of an earlier one
-			out = append(append(append(out, "event: "...), kind...), "\ndata: "...)
-			out = append(append(out, event...), "\n\n"...)
+		if !bytes.Equal(kind, readHead(event).kind) { // what was held of an earlier one
+			out = appendEvent(out, event)
 			return
 		}
 		out = append(append(out, block[:start]...), event...)
 		out = append(out, block[start+len(data):]...)
 	})
 	return out
+}
+
+// appendEvent appends an event of the proxy's own making.
+func appendEvent(out, event []byte) []byte {
+	if kind := readHead(event).kind; len(kind) > 0 {
+		out = append(append(append(out, "event: "...), kind...), '\n')
+	}
+	return append(append(append(out, "data: "...), event...), "\n\n"...)
 }

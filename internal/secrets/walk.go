@@ -112,23 +112,32 @@ func (w *walker) object(start int) (int, error) {
 // and schemas are what the model's calls must agree with.
 func (w *walker) tools(i int) (int, error) {
 	return elements(w.raw, i, func(n, tool int) (int, error) {
-		if at(w.raw, tool) != '{' {
-			return skipValue(w.raw, tool)
-		}
 		mark := w.push('[', strconv.AppendInt(nil, int64(n), 10))
 		defer w.pop(mark)
-		return members(w.raw, tool, func(key []byte, i int) (int, error) {
-			switch {
-			case string(key) == "description" && at(w.raw, i) == '"', string(key) == "tools" && at(w.raw, i) == '[':
-				mark := w.push('.', key)
-				defer w.pop(mark)
-				if at(w.raw, i) == '[' {
-					return w.tools(i)
-				}
-				return w.value(i, key)
-			}
-			return skipValue(w.raw, i)
-		})
+		return w.tool(tool)
+	})
+}
+
+func (w *walker) tool(i int) (int, error) {
+	if w.depth++; w.depth > deepestBody {
+		return 0, malformed(i)
+	}
+	defer func() { w.depth-- }()
+	if at(w.raw, i) != '{' {
+		return skipValue(w.raw, i)
+	}
+	return members(w.raw, i, func(key []byte, i int) (int, error) {
+		mark := w.push('.', key)
+		defer w.pop(mark)
+		switch c := at(w.raw, i); {
+		case string(key) == "description" && c == '"':
+			return w.value(i, key)
+		case string(key) == "tools" && c == '[':
+			return w.tools(i)
+		case string(key) == "function" && c == '{': // as chat completions have it
+			return w.tool(i)
+		}
+		return skipValue(w.raw, i)
 	})
 }
 
