@@ -31,7 +31,7 @@ var cloudForms = []form{
 	{id: "azure-devops-token", patterns: []string{"{a76}^AZDO{a4}"}},
 	{id: "alibaba-access-key-id", patterns: []string{"LTAI{a12,26}"}},
 	{id: "tencent-secret-id", patterns: []string{"AKID{a32}"}},
-	{id: "yandex-api-key", patterns: []string{"AQVN{b35,38}", "t1.{v7,}.{b86}=", "y0_{b40,}"}},
+	{id: "yandex-api-key", patterns: []string{"AQVN{b35,38}", "t1.{b7,}.{b86}=", "t1.{b7,}.{b86}", "y0_{b40,}"}},
 	{id: "digitalocean-token", patterns: []string{"dop_v1_{h64}", "doo_v1_{h64}", "dor_v1_{h64}"}},
 	{id: "heroku-api-key", patterns: []string{"HRKU-{b36,}"}},
 	{id: "cloudflare-origin-ca-key", patterns: []string{"v1.0-{h24}-{h146}"}},
