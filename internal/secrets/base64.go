@@ -99,7 +99,7 @@ func decodeBase64(dst, text []byte) int {
 func looksLikeText(run []byte) bool {
 	var head [12]byte
 	n := decodeBase64(head[:], run[:min(len(run), 16)])
-	return n >= 8 && (isText(trimRune(head[:n])) || isWide(head[:n]))
+	return n >= 8 && (mostlyText(trimRune(head[:n])) || isWide(head[:n]))
 }
 
 // isWide reports whether text is ASCII in UTF-16, as PowerShell encodes it.
@@ -131,6 +131,23 @@ func isText(text []byte) bool {
 	return utf8.Valid(text)
 }
 
+// mostlyText reports whether text is UTF-8 without control characters but for
+// one byte in sixteen, as a terminal's colours or another charset's letters are.
+func mostlyText(text []byte) bool {
+	others, most := 0, (len(text)+15)/16
+	for i := 0; i < len(text) && others <= most; {
+		if c := text[i]; c < utf8.RuneSelf {
+			others += btoi(c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7F)
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(text[i:])
+		others += btoi(r == utf8.RuneError && size == 1)
+		i += size
+	}
+	return others <= most
+}
+
 // decodeText appends what a run encodes, or nothing if that is no text.
 func decodeText(dst, run []byte) []byte {
 	size := len(run)/4*3 + 3
@@ -141,7 +158,7 @@ func decodeText(dst, run []byte) []byte {
 	if isWide(dst) {
 		dst = bytes.ReplaceAll(dst, []byte{0}, nil)
 	}
-	if !isText(dst) {
+	if !mostlyText(dst) {
 		return dst[:0]
 	}
 	return dst

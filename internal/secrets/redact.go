@@ -250,10 +250,15 @@ func (v *Vault) rememberInner(r *rule, value []byte, encoding Encoding, level in
 	if level > deepestBase64+deepestURL {
 		return
 	}
-	if encoding == URL {
-		if plain, changed := unpercent(nil, value); changed {
+	if plain, changed := unpercent(nil, value); changed {
+		v.issue(r, plain, false)
+		if form := bytes.ReplaceAll(value, []byte("+"), []byte("%2B")); len(form) > len(value) { // a plus that is no blank
+			plain, _ := unpercent(nil, form)
 			v.issue(r, plain, false)
 		}
+		v.rememberInner(r, plain, encoding, level+1)
+	}
+	if encoding < Base64 {
 		return
 	}
 	plain := decodeText(nil, value)
