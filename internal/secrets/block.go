@@ -95,8 +95,8 @@ func keyBytes(block []byte) int {
 
 // puttyKey finds the private lines of a PuTTY key file.
 func puttyKey(v *view, _, i int) {
-	end := bytes.Index(v.text[i:min(len(v.text), i+longestKeyBlock)], []byte("Private-"))
-	line := bytes.IndexByte(v.text[i:], '\n')
+	window := v.text[i:min(len(v.text), i+longestKeyBlock)]
+	end, line := bytes.Index(window, []byte("Private-")), bytes.IndexByte(window, '\n')
 	if end < 0 || line < 0 || line > end || keyBytes(v.text[i:i+end]) < 40 {
 		return
 	}

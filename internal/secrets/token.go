@@ -20,18 +20,14 @@ func addForms(f *filter) []string {
 // report reports the token whose keyword stands at i, unless it is part of a
 // longer word or made up for documentation.
 func (p *pattern) report(v *view, r *rule, i int) {
+	if p.secret == 0 && p.before.max == 0 && !startsWord(v.text, i) {
+		return
+	}
 	start, body, end, ok := p.match(v.text, i)
-	if !ok {
+	if !ok || p.secret == 0 && !startsWord(v.text, start) {
 		return
 	}
-	first := start
-	if p.secret > 0 {
-		first = i
-	}
-	if p.secret == 0 && !startsWord(v.text, first) {
-		return
-	}
-	if len(p.parts[0].literal) < windowSize && first > 0 && v.text[first-1] == '-' { // in a base64 digest
+	if len(p.parts[0].literal) < windowSize && p.secret == 0 && at(v.text, start-1) == '-' { // in a base64 digest
 		return
 	}
 	for end > body && v.text[end-1] == '.' { // a sentence's full stop
