@@ -18,7 +18,7 @@ var nameKeywords = []string{
 	"pwd=", "pwd:", `pwd"`, "pwd'", "pwd ", "pwd_", "pwd>", "pwd)", "pwd]", "_pw=", "_pw:", "_pw ", `_pw"`, "_pw'", "secret", "token", "creds", "credential", "cred=", "cred:",
 	"apikey", "api_key", "api-key", "api key", "_key", "-key", "akey", "bkey", "ckey", "dkey", "ekey", "gkey", "hkey", "ikey", "kkey", "lkey", "mkey", "nkey", "pkey", "rkey", "skey", "tkey", "ykey", "access key", "account key", "secret key", "license key", "private key",
 	"_psk", "psk=", "psk:", `psk"`, "_salt", `"auth"`, "_auth", "'auth'", "bindpw", "masterauth", "requirepass", "_jwt", "bearer", "_pat=", "_pat:", `_pat"`, "_pat ", "_sas", "account_pass", "senha", "contrasena",
-	"passwort", "key1", "key2", "primarykey", "pass\":", "passv", "pass\t", "pass,", "pass`", "pass<", "pass.", "passp", "pass-",
+	"passwort", "key1", "key2", "primarykey", "pass\":", "passv", "pass\t", "pass,", "pass`", "pass<", "pass.", "passp", "pass-", "pass\n", "pass\r",
 }
 
 func addAssignments(f *filter, all []issuer) {
@@ -107,6 +107,9 @@ func judge(text []byte, all []issuer, n *name, kind nameKind, left, from, until 
 	}
 	if isSecretKey(value) && n.word(0) == "key" && (n.word(1) == "access" || n.word(1) == "secret") {
 		return secretKeyRule
+	}
+	if isSalt(value) {
+		return genericRule
 	}
 	if len(value) == 88 && bytes.HasSuffix(value, []byte("==")) && random(value) && !isDocumented(value) {
 		return connectionRule

@@ -66,9 +66,13 @@ var suffixes = set("value", "val", "string", "str", "plain", "raw", "text", "b64
 
 // denials are words that make any name harmless.
 var denials = set(
-	"count", "max", "min", "limit", "page", "cursor", "continuation", "pagination", "csrf", "xsrf", "public", "pub", "hash", "hashed", "digest", "checksum", "cache", "cached", "label", "placeholder",
-	"tokenizer", "tokens", "next", "prev", "length", "size", "idempotency", "policy", "hint", "regex", "pattern", "sha", "sha256", "md5", "crc", "etag", "fingerprint", "publishable", "keyboard", "trace", "span", "correlation", "encrypted", "sealed", "cancellation",
+	"count", "max", "min", "limit", "continuation", "pagination", "csrf", "xsrf", "public", "pub", "hash", "hashed", "digest", "checksum", "label", "placeholder",
+	"tokenizer", "tokens", "next", "prev", "length", "size", "idempotency", "policy", "hint", "regex", "pattern", "sha", "sha256", "md5", "crc", "etag", "fingerprint", "publishable", "keyboard", "correlation", "encrypted", "sealed", "cancellation",
 )
+
+// nearDenials make a token or a key harmless just before it, and nowhere else:
+// "page_token", but not "page_access_token" or "cache_password".
+var nearDenials = set("page", "cursor", "cache", "cached", "trace", "span")
 
 // keyQualifiers are the words before "key" that make it a secret.
 var keyQualifiers = set(
@@ -78,7 +82,7 @@ var keyQualifiers = set(
 
 // keyDenials are the words before "key" that make it an ordinary one.
 var keyDenials = set(
-	"foreign", "partition", "sort", "dedupe", "dedup", "row", "group", "shard", "map", "hash", "index", "unique", "object", "bucket", "s3", "i18n", "translation", "message", "lookup", "registry", "config", "dict", "json", "event", "routing", "order", "item", "query", "state", "the", "a", "this", "any", "each", "prompt", "range", "lock", "feature", "column", "composite", "natural", "surrogate", "candidate", "host", "site", "store", "file", "path", "field", "entity", "record", "id", "restore", "run", "build", "issue", "localstorage", "react", "list", "node", "sourcemap", "data", "answer", "license",
+	"foreign", "partition", "sort", "dedupe", "dedup", "row", "group", "shard", "map", "hash", "index", "unique", "object", "bucket", "s3", "i18n", "translation", "message", "lookup", "registry", "config", "dict", "json", "event", "routing", "order", "item", "query", "state", "the", "a", "this", "any", "each", "prompt", "range", "lock", "feature", "column", "composite", "natural", "surrogate", "candidate", "host", "site", "store", "file", "path", "field", "entity", "id", "restore", "run", "build", "issue", "localstorage", "react", "list", "node", "sourcemap", "data", "answer", "license",
 )
 
 // kind says what the name promises.
@@ -92,6 +96,9 @@ func (n *name) kind() nameKind {
 		}
 	}
 	last, before := trimDigits(n.word(0)), n.word(1)
+	if nearDenials[last] || nearDenials[before] && (last == "token" || last == "key" || last == "id") {
+		return namesNothing
+	}
 	switch last {
 	case "password", "passwd", "pwd", "passphrase", "pass", "passcode", "psk", "pw", "pword", "requirepass", "masterauth", "bindpw", "pswd", "passwort", "parol", "contrasena", "senha",
 		"dbpass", "userpass", "rootpass", "adminpass", "smtppass", "mysqlpass", "pgpass", "ftppass", "mailpass", "emailpass", "mypass", "redispass", "sshpass", "loginpass", "authpass", "apppass", "proxypass", "httppass", "wifipass", "keypass", "storepass":
@@ -131,7 +138,7 @@ func (n *name) kind() nameKind {
 		return namesNothing
 	}
 	for _, s := range joined {
-		if len(last) > len(s.suffix) && last[len(last)-len(s.suffix):] == s.suffix {
+		if len(last) >= len(s.suffix) && last[len(last)-len(s.suffix):] == s.suffix {
 			return s.kind
 		}
 	}
@@ -190,6 +197,19 @@ func issuers() []issuer {
 		{"cloudflare", []string{"{b40}", "{h37}", "{h45}"}},
 		{"cf", []string{"{b40}", "{h37}"}},
 		{"twilio", []string{"{h32}"}},
+		{"fal", []string{uuid + ":{h32}"}},
+		{"cypress", []string{uuid}},
+		{"hcloud", []string{"{a64}"}},
+		{"hetzner", []string{"{a64}"}},
+		{"vultr", []string{"{u36}"}},
+		{"deepgram", []string{"{h40}"}},
+		{"assemblyai", []string{"{h32}"}},
+		{"zhipuai", []string{"{h32}.{a16}"}},
+		{"ghost", []string{"{h24}:{h64}"}},
+		{"ably", []string{"{b6}.{b6}:{b43}"}},
+		{"bws", []string{"{d1}." + uuid + ".{a30}:{e24}"}},
+		{"ngrok", []string{"{a27}_{a20,}"}},
+		{"unleash", []string{"{p1,}:{p1,}.{h56,}"}},
 		{"fastly", []string{"{b32}"}},
 		{"linode", []string{"{h64}"}},
 		{"okta", []string{"00{b40}", "{b40}", "{b64}"}},
@@ -262,6 +282,10 @@ func issuers() []issuer {
 			is.rule.id = "datadog-secret"
 		case "cf":
 			is.rule.id = "cloudflare-secret"
+		case "bws":
+			is.rule.id = "bitwarden-secret"
+		case "hcloud":
+			is.rule.id = "hetzner-secret"
 		case "relic":
 			is.rule.id = "newrelic-secret"
 		case "scw":

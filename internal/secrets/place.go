@@ -6,12 +6,14 @@ import (
 )
 
 var (
-	basicRule  = &rule{id: "basic-auth-header", class: Distinctive, rank: rankPlace}
-	bearerRule = &rule{id: "authorization-header", class: Distinctive, rank: rankPlace}
-	curlRule   = &rule{id: "curl-user-password", class: Distinctive, rank: rankPlace}
-	pgpassRule = &rule{id: "pgpass-password", class: Distinctive, rank: rankPlace}
-	flagRule   = &rule{id: "command-line-password", class: Distinctive, rank: rankPlace}
-	clientRule = &rule{id: "client-credentials", class: Suspicious, rank: rankName}
+	basicRule   = &rule{id: "basic-auth-header", class: Distinctive, rank: rankPlace}
+	bearerRule  = &rule{id: "authorization-header", class: Distinctive, rank: rankPlace}
+	curlRule    = &rule{id: "curl-user-password", class: Distinctive, rank: rankPlace}
+	pgpassRule  = &rule{id: "pgpass-password", class: Distinctive, rank: rankPlace}
+	flagRule    = &rule{id: "command-line-password", class: Distinctive, rank: rankPlace}
+	bundlerRule = &rule{id: "bundler-password", class: Distinctive, rank: rankPlace}
+	cookieRule  = &rule{id: "session-cookie", class: Suspicious, rank: rankPlace}
+	clientRule  = &rule{id: "client-credentials", class: Suspicious, rank: rankName}
 )
 
 // addPlaces registers what finds secrets by the place that they stand in.
@@ -29,14 +31,26 @@ func addPlaces(f *filter) {
 	f.add("sshpass -p", 0, commandPassword)
 	f.add("mysql", 0, mysqlPassword)
 	f.add("mariadb", 0, mysqlPassword)
-	f.add("redis-cli", 0, redisPassword)
-	f.add("docker login", 0, dockerPassword)
+	for _, c := range commandFlags {
+		f.add(c.command, 0, func(v *view, _, i int) { afterFlag(v, i, c.flag) })
+	}
+	f.add("rabbitmqctl add_user ", 0, func(v *view, _, i int) { commandWord(v, i, 1) })
+	f.add("rabbitmqctl change_password ", 0, func(v *view, _, i int) { commandWord(v, i, 1) })
+	f.add("htpasswd -b", 0, func(v *view, _, i int) { commandWord(v, i, 2) })
+	f.add("| chpasswd", 0, pipedPassword)
+	f.add("--password-stdin", 0, pipedPassword)
+	f.add("/user:", 0, netUse)
+	f.add("bundle_", 0, bundlerPassword)
+	f.add("cookie: ", 0, sessionCookie)
 	f.add("identified by ", 0, quotedPassword)
 	f.add("with password ", 0, quotedPassword)
 	f.add("convertto-securestring ", 0, quotedPassword)
 	f.add("convertto-securestring -string ", 0, quotedPassword)
-	for _, call := range []string{"basicauth(", "basic_auth(", "httpbasicauth(", "usernamepasswordcredential(", "networkcredential(", "credentials(", "auth=(", "auth = ("} {
-		f.add(call, 0, secondArgument)
+	for _, call := range []string{"basicauth(", "basic_auth(", "httpbasicauth(", "usernamepasswordcredential(", "networkcredential(", "credentials(", "auth=(", "auth = (", ".auth(", ".login(", "credentials::new("} {
+		f.add(call, 0, func(v *view, _, i int) { quotedArgument(v, i, 1) })
+	}
+	for _, call := range []string{"getconnection(", "mysqli_connect(", "mysqli(", "pdo("} {
+		f.add(call, 0, func(v *view, _, i int) { quotedArgument(v, i, 2) })
 	}
 	for _, call := range []string{".login(", "bot.run(", "client.run(", "set_password(", "setpassword("} {
 		f.add(call, 0, onlyArgument)
@@ -191,9 +205,22 @@ func mysqlPassword(v *view, _, i int) {
 	}
 }
 
-func redisPassword(v *view, _, i int) { afterFlag(v, i, " -a ") }
-
-func dockerPassword(v *view, _, i int) { afterFlag(v, i, " -p ") }
+// commandFlags are commands that take a password behind a flag of one letter.
+var commandFlags = []struct{ command, flag string }{
+	{"redis-cli", " -a "},
+	{"docker login", " -p "},
+	{"podman login", " -p "},
+	{"helm registry login", " -p "},
+	{"oc login", " -p "},
+	{"az login", " -p "},
+	{"mongo ", " -p "},
+	{"mongosh ", " -p "},
+	{"mongodump ", " -p "},
+	{"mongorestore ", " -p "},
+	{"ldapsearch ", " -w "},
+	{"ldapmodify ", " -w "},
+	{"ldapadd ", " -w "},
+}
 
 // afterFlag finds the password behind a command's flag on the same line.
 func afterFlag(v *view, i int, flag string) {
@@ -212,19 +239,119 @@ func quotedPassword(v *view, _, i int) {
 	}
 }
 
-// secondArgument finds the password in a call with a user and a password.
-func secondArgument(v *view, _, i int) {
-	first, end := argument(v.text, i)
-	if !isQuote(at(v.text, first-1)) {
+// commandWord finds the password that a command takes as its word n, from the
+// keyword on and from 0.
+func commandWord(v *view, i, n int) {
+	limit := restOfLine(v.text, i)
+	for range n {
+		_, end := argument(v.text, i)
+		if i = end; isQuote(at(v.text, i)) {
+			i++
+		}
+	}
+	if start, end := argument(v.text, i); start > i && end <= limit {
+		reportPassword(v, flagRule, start, end)
+	}
+}
+
+// pipedPassword finds the password in echo 'user:password' | chpasswd and in
+// echo password | docker login --password-stdin.
+func pipedPassword(v *view, i, _ int) {
+	from := max(0, i-300)
+	from += bytes.LastIndexByte(v.text[from:i], '\n') + 1
+	for _, echo := range []string{"echo ", "echo -n ", "printf "} {
+		k := bytes.LastIndex(v.text[from:i], []byte(echo))
+		if k < 0 {
+			continue
+		}
+		start, end := argument(v.text, from+k+len(echo))
+		if user := bytes.IndexByte(v.text[start:end], ':'); user > 0 && hasAt(v.text, i, "| chpasswd") {
+			start += user + 1
+		}
+		if end < i && start < end && v.text[start] != '-' {
+			reportPassword(v, flagRule, start, end)
+		}
+	}
+}
+
+// netUse finds the password behind the user in Windows' net use.
+func netUse(v *view, i, after int) {
+	if line := v.text[max(0, i-200):i]; indexFold(line[bytes.LastIndexByte(line, '\n')+1:], "net use ") >= 0 {
+		for after < len(v.text) && !space.has(v.text[after]) {
+			after++
+		}
+		commandWord(v, after, 0)
+	}
+}
+
+// bundlerPassword finds the password in BUNDLE_GEMS__EXAMPLE__COM: "user:password".
+func bundlerPassword(v *view, _, i int) {
+	const hostChars = upper | digit | underscore
+	end := hostChars.run(v.text, i, 128)
+	if c := at(v.text, end); end == i || c != ':' && c != '=' {
 		return
 	}
-	next := skipBlanks(v.text, end+1)
-	if at(v.text, next) != ',' {
-		return
+	start, end := argument(v.text, end+1)
+	if k := bytes.IndexByte(v.text[start:end], ':'); k > 0 && !bytes.Contains(v.text[start:end], []byte("//")) {
+		reportPassword(v, bundlerRule, start+k+1, end)
 	}
-	next = skipBlanks(v.text, next+1)
-	if isQuote(at(v.text, next)) {
-		start, end := argument(v.text, next)
+}
+
+// sessionCookies are parts of the names of the cookies that say who someone is.
+var sessionCookies = []string{"sess", "sid", "auth", "token", "jwt", "remember"}
+
+// sessionCookie finds the cookies in a header that stand for a login.
+func sessionCookie(v *view, _, i int) {
+	limit := restOfLine(v.text, i)
+	for i < limit {
+		i = skipBlanks(v.text, i)
+		start := (base64url | dot).run(v.text, i, longestName)
+		if at(v.text, start) != '=' {
+			return
+		}
+		name := v.text[i:start]
+		start++
+		end := (base64std | base64url | dot | equals | colon | tilde).run(v.text, start, longestToken)
+		for end < limit && v.text[end] == '%' {
+			end = (base64std | base64url | dot | equals | colon | tilde).run(v.text, end+1, longestToken)
+		}
+		for _, part := range sessionCookies {
+			if indexFold(name, part) >= 0 && indexFold(name, "csrf") < 0 && indexFold(name, "xsrf") < 0 {
+				if value := v.text[start:end]; len(value) >= 20 && isToken(namesToken, value, false) {
+					v.report(cookieRule, start, end)
+				}
+				break
+			}
+		}
+		if i = end; at(v.text, i) != ';' {
+			return
+		}
+		i++
+	}
+}
+
+// quotedArgument finds the password that is the quoted argument n, from 0, of a
+// call that has its user or its server before it.
+func quotedArgument(v *view, i, n int) {
+	for range n {
+		first, end := argument(v.text, i)
+		if !isQuote(at(v.text, first-1)) {
+			return
+		}
+		end++
+		for _, owned := range []string{".to_string()", ".into()", ".to_owned()"} {
+			if hasAt(v.text, end, owned) {
+				end += len(owned)
+			}
+		}
+		end = skipBlanks(v.text, end)
+		if at(v.text, end) != ',' {
+			return
+		}
+		i = skipBlanks(v.text, end+1)
+	}
+	if isQuote(at(v.text, i)) {
+		start, end := argument(v.text, i)
 		reportPassword(v, clientRule, start, end)
 	}
 }

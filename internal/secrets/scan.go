@@ -55,7 +55,7 @@ func otherRules() []string {
 	var ids []string
 	for _, r := range []*rule{
 		urlPasswordRule, urlTokenRule, dsnRule, sasRule, privateKeyRule, jwtRule, jwkRule, azureADRule, passwordRule, genericRule,
-		netrcRule, connectionRule, dockerAuthRule, basicRule, bearerRule, curlRule, pgpassRule, flagRule, clientRule, secretKeyRule,
+		netrcRule, connectionRule, dockerAuthRule, basicRule, bearerRule, curlRule, pgpassRule, flagRule, clientRule, secretKeyRule, bundlerRule, cookieRule,
 	} {
 		ids = append(ids, r.id)
 	}

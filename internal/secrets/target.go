@@ -47,10 +47,16 @@ func findTarget(text []byte, left, right int) (target, bool) {
 			to.at = skipBlanks(text, i+len("-value "))
 			return to, true
 		}
-	case '=', ':', '|', '?', '+':
+	case '=', ':', '?', '+':
 		return operator(text, i, to, quoted, before)
 	case '!':
 		return to, false
+	case '|': // a cell of a table
+		if at(text, i+1) == '|' {
+			return operator(text, i, to, quoted, before)
+		}
+		to.at = skipBlanks(text, i+1)
+		return to, isCell(text, left)
 	case ',':
 		if !quoted {
 			return to, false
@@ -86,6 +92,16 @@ func findTarget(text []byte, left, right int) (target, bool) {
 
 func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
 
+// isCell reports whether the name at left begins a cell of a Markdown table, or
+// of what a database's shell prints.
+func isCell(text []byte, left int) bool {
+	i := left - 1
+	for i >= 0 && (text[i] == ' ' || isQuote(text[i]) || text[i] == '*') {
+		i--
+	}
+	return at(text, i) == '|'
+}
+
 // listed reports whether the quoted name is a member of a list of names, not
 // the first argument of a call.
 func listed(text []byte, left int) bool {
@@ -109,7 +125,7 @@ func operator(text []byte, i int, to target, quoted bool, before byte) (target, 
 		if at(text, i) == '=' {
 			i++
 		}
-	case at(text, i) == '|' || at(text, i) == '+' || at(text, i) == '?':
+	case at(text, i) == '+' || at(text, i) == '?':
 		return to, false
 	case at(text, i) == ':':
 		if end, ok := typed(text, i+1); ok {
@@ -208,8 +224,19 @@ func spaced(text []byte, left, i int, to target) (target, bool) {
 	case isQuote(value) && (bytes.HasSuffix(bytes.TrimSpace(line), []byte("set")) || bytes.HasSuffix(bytes.TrimSpace(line), []byte("(def"))), value == '\'' && !bytes.HasSuffix(before, []byte("'")), hasFold(text, left, "requirepass"), hasFold(text, left, "masterauth"), hasFold(text, left, "bindpw"):
 		return to, true
 	}
-	// Go and C# name the type after or before: password string = "…".
-	end := word.run(text, i, 24)
+	if value == '`' { // password `…`, in prose
+		return to, true
+	}
+	if command := bytes.TrimSpace(line); digit.has(value) && at(text, i+1) == ' ' && (string(command) == "enable" || bytes.HasPrefix(command, []byte("username "))) {
+		to.at = skipBlanks(text, i+1) // a router's "enable secret 0 …"
+		return to, true
+	}
+	// Go, C# and Basic name the type after or before: password string = "…".
+	typeName := i
+	if hasFold(text, i, "as ") {
+		typeName += len("as ")
+	}
+	end := word.run(text, typeName, 24)
 	if k := skipBlanks(text, end); end > i && at(text, k) == '=' && at(text, k+1) != '=' {
 		to.at, to.space = skipBlanks(text, k+1), false
 		return to, isQuote(at(text, to.at)) || at(text, to.at) == '['

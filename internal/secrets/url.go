@@ -143,7 +143,7 @@ func sasSignature(v *view, start, i int) {
 		return
 	}
 	end := i
-	for end < len(v.text) && end-i < 120 && (base64std.has(v.text[end]) || v.text[end] == '%' || v.text[end] == '=') {
+	for end < len(v.text) && end-i < 120 && ((base64std | base64url).has(v.text[end]) || v.text[end] == '%' || v.text[end] == '=') {
 		end++
 	}
 	around := v.text[max(0, start-400):min(len(v.text), end+400)]

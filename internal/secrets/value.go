@@ -205,6 +205,16 @@ func isToken(kind nameKind, value []byte, bare bool) bool {
 	return random(value) && (c&digit != 0 || entropy(value) >= 3.3)
 }
 
+// isSalt reports whether value is 64 characters of every kind, blanks too, as
+// WordPress draws its keys and salts.
+func isSalt(value []byte) bool {
+	if len(value) != 64 || bytes.IndexByte(value, '\n') >= 0 {
+		return false
+	}
+	c := content(value)
+	return c&lower != 0 && c&upper != 0 && c&digit != 0 && c&symbol != 0 && bytes.Count(value, []byte(" ")) < 6 && entropy(value) >= 4.8 && !wordy(value)
+}
+
 // isCode reports whether an unquoted value reads like an expression: a call, an
 // index, a path of identifiers.
 func isCode(value []byte) bool {
