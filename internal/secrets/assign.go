@@ -111,7 +111,7 @@ func judge(text []byte, all []issuer, n *name, kind nameKind, left, from, until 
 	if isSalt(value) {
 		return genericRule
 	}
-	if len(value) == 88 && bytes.HasSuffix(value, []byte("==")) && random(value) && !isDocumented(value) {
+	if n.word(0) != "token" && len(value) == 88 && bytes.HasSuffix(value, []byte("==")) && random(value) && !isDocumented(value) {
 		return connectionRule
 	}
 	if bare && to.line && lower.has(text[left]) && isCode(value) {

@@ -195,7 +195,7 @@ var serviceForms = []form{
 	{id: "shippo-token", patterns: []string{"shippo_live_{H40}", "shippo_test_{H40}"}},
 	{id: "easypost-key", patterns: []string{"EZAK{a54}", "EZTK{a54}"}},
 	{id: "duffel-token", patterns: []string{"duffel_live_{b43}", "duffel_test_{b43}"}},
-	{id: "facebook-token", patterns: []string{"EAA{a100,}"}},
+	{id: "facebook-token", patterns: []string{"EAAB{a100,}", "EAAC{a100,}", "EAAD{a100,}", "EAAE{a100,}", "EAAF{a100,}", "EAAG{a100,}", "EAAH{a100,}", "EAAI{a100,}", "EAAJ{a100,}", "EAAK{a100,}", "EAAL{a100,}", "EAAM{a100,}", "EAAN{a100,}", "EAAO{a100,}", "EAAP{a100,}", "EAAQ{a100,}", "EAAR{a100,}", "EAAS{a100,}", "EAAT{a100,}"}},
 	{id: "twitter-bearer-token", patterns: []string{"AAAAAAAAAAAAAAAAAAAAA{a40,}%3D{a40,}", "AAAAAAAAAAAAAAAAAAAAA{a80,}"}},
 	{id: "twilio-key", patterns: []string{"SK{H32}"}},
 	{id: "sendgrid-key", patterns: []string{"SG.{b20,24}.{b39,50}", "SG.{v66}"}},

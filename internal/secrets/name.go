@@ -67,7 +67,7 @@ var suffixes = set("value", "val", "string", "str", "plain", "raw", "text", "b64
 // denials are words that make any name harmless.
 var denials = set(
 	"count", "max", "min", "limit", "continuation", "pagination", "csrf", "xsrf", "public", "pub", "hash", "hashed", "digest", "checksum", "label", "placeholder",
-	"tokenizer", "tokens", "next", "prev", "length", "size", "idempotency", "policy", "hint", "regex", "pattern", "sha", "sha256", "md5", "crc", "etag", "fingerprint", "publishable", "keyboard", "correlation", "encrypted", "sealed", "cancellation",
+	"tokenizer", "tokens", "next", "prev", "length", "size", "idempotency", "policy", "hint", "regex", "pattern", "sha", "sha256", "md5", "crc", "etag", "fingerprint", "publishable", "keyboard", "correlation", "encrypted", "sealed", "cancellation", "authenticity", "antiforgery", "nonce",
 )
 
 // nearDenials make a token or a key harmless just before it, and nowhere else:
@@ -82,7 +82,7 @@ var keyQualifiers = set(
 
 // keyDenials are the words before "key" that make it an ordinary one.
 var keyDenials = set(
-	"foreign", "partition", "sort", "dedupe", "dedup", "row", "group", "shard", "map", "hash", "index", "unique", "object", "bucket", "s3", "i18n", "translation", "message", "lookup", "registry", "config", "dict", "json", "event", "routing", "order", "item", "query", "state", "the", "a", "this", "any", "each", "prompt", "range", "lock", "feature", "column", "composite", "natural", "surrogate", "candidate", "host", "site", "store", "file", "path", "field", "entity", "id", "restore", "run", "build", "issue", "localstorage", "react", "list", "node", "sourcemap", "data", "answer", "license",
+	"foreign", "verifier", "blob", "socket", "partition", "sort", "dedupe", "dedup", "row", "group", "shard", "map", "hash", "index", "unique", "object", "bucket", "s3", "i18n", "translation", "message", "lookup", "registry", "config", "dict", "json", "event", "routing", "order", "item", "query", "state", "the", "a", "this", "any", "each", "prompt", "range", "lock", "feature", "column", "composite", "natural", "surrogate", "candidate", "host", "site", "store", "file", "path", "field", "entity", "id", "restore", "run", "build", "issue", "localstorage", "react", "list", "node", "sourcemap", "data", "answer", "license",
 )
 
 // kind says what the name promises.

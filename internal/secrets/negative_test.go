@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 )
 
@@ -27,9 +26,8 @@ func cleanSamples() []string {
 	r := rand.New(rand.NewPCG(3, 4))
 	var all []string
 	for range 4 {
-		for _, s := range cleanShapes {
-			all = append(all, shape(r, strings.NewReplacer("<your", "\x00your", "<API", "\x00API", "<%", "\x00%", "<input", "\x00input", "<script", "\x00script", "</script", "\x00/script", "<username", "\x00username", "<password", "\x00password", "<alice", "\x00alice", "<token", "\x00token").Replace(s)))
-			all[len(all)-1] = strings.ReplaceAll(all[len(all)-1], "\x00", "<")
+		for _, s := range append(cleanShapes[:len(cleanShapes):len(cleanShapes)], moreCleanShapes...) {
+			all = append(all, drawIn(r, s))
 		}
 		blob := make([]byte, 600)
 		for i := range blob {

@@ -58,7 +58,7 @@ func findTarget(text []byte, left, right int) (target, bool) {
 		to.at = skipBlanks(text, i+1)
 		return to, isCell(text, left)
 	case ',':
-		if !quoted {
+		if !quoted || before == '`' {
 			return to, false
 		}
 		if pair, ok := pairValue(text, i, to); ok {
@@ -225,7 +225,8 @@ func spaced(text []byte, left, i int, to target) (target, bool) {
 		return to, true
 	}
 	if value == '`' { // password `…`, in prose
-		return to, true
+		end := (printable &^ symbol).run(text, i+1, longestBare)
+		return to, at(text, end) == '`' && content(text[i+1:end])&digit != 0 && hasFold(text, left, "password")
 	}
 	if command := bytes.TrimSpace(line); digit.has(value) && at(text, i+1) == ' ' && (string(command) == "enable" || bytes.HasPrefix(command, []byte("username "))) {
 		to.at = skipBlanks(text, i+1) // a router's "enable secret 0 …"
@@ -247,7 +248,8 @@ func spaced(text []byte, left, i int, to target) (target, bool) {
 	}
 	if hasAt(text, i, "is ") || hasAt(text, i, "is: ") || hasAt(text, i, "to ") { // "the password is …"
 		to.at = skipBlanks(text, i+3+btoi(text[i+2] == ':'))
-		return to, value == 'i' || isQuote(at(text, to.at))
+		end := printable.run(text, to.at, longestBare)
+		return to, isQuote(at(text, to.at)) || value == 'i' && content(text[to.at:end])&digit != 0
 	}
 	return to, false
 }

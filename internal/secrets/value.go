@@ -9,7 +9,7 @@ var (
 		[]byte("${"), []byte("$("), []byte("{{"), []byte("<%"), []byte("%("), []byte("#{"), []byte("process.env"), []byte("os.environ"), []byte("getenv"), []byte("Getenv"), []byte("import.meta"), []byte("$env:"), []byte("ENV["), []byte("env("), []byte(`\x`), []byte(`\u`), []byte(`\033`),
 	}
 	templateHeads = [][]byte{
-		[]byte("!"), []byte("ENC["), []byte("vault:"), []byte("op://"), []byte("arn:"), []byte("secret://"), []byte("ref+"), []byte("ssm:"), []byte("kms:"), []byte("env:"), []byte("env."), []byte("file:"), []byte("projects/"), []byte("secrets."), []byte("vars."), []byte("var."), []byte("local."), []byte("data."), []byte("$2a$"), []byte("$2b$"), []byte("$2y$"), []byte("$argon2"), []byte("$6$"), []byte("$5$"), []byte("$1$"), []byte("$apr1$"), []byte("{SSHA}"), []byte("pbkdf2"), []byte("SCRAM-SHA"), []byte("scrypt:"), []byte("sha1$"), []byte("sha256$"),
+		[]byte("!"), []byte("(?"), []byte("urn:"), []byte("ENC["), []byte("vault:"), []byte("op://"), []byte("arn:"), []byte("secret://"), []byte("ref+"), []byte("ssm:"), []byte("kms:"), []byte("env:"), []byte("env."), []byte("file:"), []byte("projects/"), []byte("secrets."), []byte("vars."), []byte("var."), []byte("local."), []byte("data."), []byte("$2a$"), []byte("$2b$"), []byte("$2y$"), []byte("$argon2"), []byte("$6$"), []byte("$5$"), []byte("$1$"), []byte("$apr1$"), []byte("{SSHA}"), []byte("pbkdf2"), []byte("SCRAM-SHA"), []byte("scrypt:"), []byte("sha1$"), []byte("sha256$"),
 		[]byte("sha1-"), []byte("sha256-"), []byte("sha384-"), []byte("sha512-"), []byte("sha256:"), []byte("sha512:"), []byte("sha1:"), []byte("md5:"), []byte("h1:"), []byte("__SECRET_"), []byte("data:"), []byte("AQICAH"), []byte("{cipher}"), []byte("self."), []byte("this."), []byte("cls."),
 	}
 )
@@ -40,6 +40,9 @@ func isPlaceholder(value []byte) bool {
 		if bytes.HasPrefix(value, head) {
 			return true
 		}
+	}
+	if len(value) >= 200 && bytes.HasPrefix(value, []byte("Ag")) && base64std.all(bytes.TrimRight(value, "=")) { // Kubernetes' sealed secrets
+		return true
 	}
 	return filler(value) || repeats(value, max(3, len(value)*2/3)) || sequence(value)
 }
@@ -132,6 +135,9 @@ func isPassword(value []byte, bare bool) bool {
 	if c&letter == 0 && c&symbol == 0 { // digits alone, or a date
 		return !bare && len(value) >= 8 && digit.all(value) && entropy(value) > 2
 	}
+	if c&(digit|symbol) == 0 && c&foreign != 0 { // a word
+		return false
+	}
 	if bare && isCode(value) || isReference(value) && (wordy(value) || c&letter == 0 || len(value) < 14 && c&dot != 0 || c&(symbol|digit|upper) == 0 || bytes.HasPrefix(value, []byte("0x"))) {
 		return false
 	}
@@ -218,7 +224,7 @@ func isSalt(value []byte) bool {
 // isCode reports whether an unquoted value reads like an expression: a call, an
 // index, a path of identifiers.
 func isCode(value []byte) bool {
-	if c := value[0]; c == '(' || c == '{' || c == '[' || c == '&' && at(value, 1) != '&' && letter.has(at(value, 1)) {
+	if c := value[0]; c == '(' || c == '{' || c == '[' || (c == '&' || c == '*') && letter.has(at(value, 1)) || value[len(value)-1] == '}' && word.has(c) && bytes.IndexByte(value, '{') > 0 {
 		return true
 	}
 	for i, c := range value {
@@ -230,6 +236,12 @@ func isCode(value []byte) bool {
 		}
 	}
 	c := content(value)
+	if c&^word == 0 && letter.has(value[0]) { // the name of another secret
+		var n name
+		if n.split(value); n.n > 1 && n.kind() != namesNothing {
+			return true
+		}
+	}
 	if c&^(word|dot) == 0 && c&(dot|underscore) != 0 && !digit.has(value[0]) {
 		return c&digit == 0 || wordy(value) || hasWord(value[bytes.LastIndexByte(value, '.')+1:])
 	}

@@ -124,7 +124,7 @@ var weak = set(
 	"password", "passwd", "passw0rd", "p@ssw0rd", "pass", "pwd", "pw", "secret", "secrets", "token", "key", "apikey", "api_key", "auth", "admin", "administrator", "root", "user", "username", "guest",
 	"test", "tests", "testing", "test123", "test1234", "demo", "default", "postgres", "postgresql", "mysql", "mongo", "mongodb", "redis", "rabbitmq", "elastic", "sa", "oracle",
 	"none", "null", "nil", "true", "false", "yes", "no", "on", "off", "string", "str", "bytes", "int", "bool", "any", "object", "required", "optional", "empty", "unset", "secret123",
-	"letmein", "opensesame", "welcome", "foo", "bar", "baz", "hello", "world", "1234", "12345", "123456", "123456789", "password1", "password123", "admin123", "pass123", "minioadmin", "local", "localhost", "development", "dev", "prod", "hunter", "basic", "bearer", "disabled", "enabled", "mypassword", "mypass", "somepassword", "xxx", "xxxxx", "myuser", "app", "db", "database", "value", "encrypted", "hash",
+	"letmein", "opensesame", "welcome", "foo", "bar", "baz", "hello", "world", "1234", "12345", "123456", "123456789", "password1", "password123", "admin123", "pass123", "minioadmin", "local", "localhost", "development", "dev", "prod", "hunter", "basic", "bearer", "disabled", "enabled", "mypassword", "mypass", "somepassword", "randompassword", "xxx", "xxxxx", "myuser", "app", "db", "database", "value", "encrypted", "hash",
 )
 
 func set(words ...string) map[string]bool {
