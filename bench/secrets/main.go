@@ -105,6 +105,9 @@ func run(ctx context.Context, rounds int, out, date string) error {
 	}
 	fmt.Print(text)
 	if out != "" {
+		if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+			return err
+		}
 		return os.WriteFile(out, []byte(text), 0o644)
 	}
 	return nil

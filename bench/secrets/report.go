@@ -33,10 +33,10 @@ func report(results []times, rounds int, date string) (string, error) {
 			took := median(results[i][s.name])
 			fmt.Fprintf(&b, " %s", milliseconds(took))
 			if s.size > 0 {
-				fmt.Fprintf(&b, ", %.3g MB/s", float64(s.size)/(1<<20)/(took/1e9))
+				fmt.Fprintf(&b, ", %s MB/s", number(float64(s.size)/(1<<20)/(took/1e9)))
 			}
 			if i > 0 {
-				fmt.Fprintf(&b, " (%.3gx)", took/ours)
+				fmt.Fprintf(&b, " (%sx)", number(took/ours))
 			}
 			b.WriteString(" |")
 		}
@@ -61,7 +61,15 @@ print it, as JSON in JSON strings, with a few secrets. Reproduce with:
 // gitleaksVersion is the one in go.mod.
 const gitleaksVersion = "8.30.1"
 
-func milliseconds(nanos float64) string { return fmt.Sprintf("%.3g ms", nanos/1e6) }
+func milliseconds(nanos float64) string { return number(nanos/1e6) + " ms" }
+
+// number prints three digits, and all that a large number has.
+func number(x float64) string {
+	if x >= 100 {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.3g", x)
+}
 
 func median(values []int64) float64 {
 	if len(values) == 0 {

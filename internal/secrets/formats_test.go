@@ -219,7 +219,7 @@ var issuedPlaces = [][2]string{
 	{"<a16>", "echo 'root:§' | chpasswd\n"},
 	{"<a16>", "echo § | docker login -u bot --password-stdin registry.internal\n"},
 	{"<a40>", "helm repo add acme https://charts.acme.io --username ci --password §\n"},
-	{"<l6>.<l16>", "kubeadm join 10.0.0.1:6443 --token § --discovery-token-ca-cert-hash sha256:<h64>\n"},
+	{"<l3><d3>.<l8><d4><l4>", "kubeadm join 10.0.0.1:6443 --token § --discovery-token-ca-cert-hash sha256:<h64>\n"},
 	{"<a40>", "vault write auth/approle/login role_id=" + uuidShape + " secret_id=§\n"},
 	{"<a24>", "DefaultEndpointsProtocol=https;Endpoint=https://x.azconfig.io;Id=<a4>;Secret=§\n"},
 	{"<a20>", "Driver={ODBC Driver 18 for SQL Server};Server=sql.internal;Database=crm;Uid=app;Pwd=§;Encrypt=yes;\n"},

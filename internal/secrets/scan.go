@@ -36,6 +36,7 @@ func New(config Config) (*Scanner, error) {
 	addURLs(s.filter)
 	addBlocks(s.filter)
 	addPlaces(s.filter)
+	addCommands(s.filter)
 	addAssignments(s.filter, s.issuers)
 	s.ids = append(s.ids, otherRules()...)
 	if err := s.customise(config); err != nil {
