@@ -197,6 +197,8 @@ func issuers() []issuer {
 		{"cloudflare", []string{"{b40}", "{h37}", "{h45}"}},
 		{"cf", []string{"{b40}", "{h37}"}},
 		{"twilio", []string{"{h32}"}},
+		{"flagsmith", []string{"ser.{a22}"}},
+		{"cursor", []string{"key_{h64}"}},
 		{"fal", []string{uuid + ":{h32}"}},
 		{"cypress", []string{uuid}},
 		{"hcloud", []string{"{a64}"}},
