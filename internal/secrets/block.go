@@ -122,13 +122,13 @@ func jsonWebToken(v *view, i, _ int) {
 		}
 		end++
 	}
-	if text[end-1] == '.' {
+	if at(text, end-1) == '.' {
 		end--
 	}
 	if parts < 3 || !hasAlgorithm(text[i:min(end, i+400)]) || bytes.HasSuffix(text[i:end], []byte("w5c")) && bytes.Contains(text[i:end], []byte(".SflKxwRJSMeKKF2QT4fw")) {
 		return
 	}
-	if filler(text[end-20 : end]) {
+	if filler(text[max(i, end-20):end]) {
 		return
 	}
 	v.report(jwtRule, i, end)

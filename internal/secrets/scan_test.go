@@ -16,6 +16,11 @@ func FuzzScan(f *testing.F) {
 	for _, s := range cleanSamples()[:100] {
 		f.Add([]byte(s))
 	}
+	for _, s := range issuedPositives() {
+		f.Add([]byte(s.text))
+	}
+	f.Add([]byte("eyJ0"))
+	f.Add([]byte("eyJhbGci..aaaaaaaa"))
 	s := newScanner(f, Config{})
 	f.Fuzz(func(t *testing.T, text []byte) {
 		last := 0
@@ -81,5 +86,19 @@ func TestTheCatalogueIsSound(t *testing.T) {
 	}
 	if n := len(forms()); n < 60 {
 		t.Errorf("%d kinds, want at least 60", n)
+	}
+}
+
+// TestEveryTextCutAnywhereIsScanned cuts the labelled texts at every byte, as a
+// tool's output is cut.
+func TestEveryTextCutAnywhereIsScanned(t *testing.T) {
+	s := newScanner(t, Config{})
+	for _, sample := range append(positives(), issuedPositives()...) {
+		text := []byte(sample.text)
+		text = text[:min(len(text), 200)]
+		for i := range text {
+			s.Scan(text[i:], nil)
+			s.Scan(text[:i], nil)
+		}
 	}
 }
