@@ -21,6 +21,7 @@ const (
 	symbol  // other printable ASCII
 	space   // blank, tab, CR, LF
 	foreign // beyond ASCII
+	control // what no text has
 
 	lower     = lowerHex | lowerOther
 	upper     = upperHex | upperOther
@@ -68,6 +69,8 @@ func classify() (t [256]charset) {
 			t[c] = symbol
 		case c >= 0x80:
 			t[c] = foreign
+		default:
+			t[c] = control
 		}
 	}
 	return t

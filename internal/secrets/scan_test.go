@@ -20,6 +20,7 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(s.text))
 	}
 	f.Add([]byte("eyJ0"))
+	f.Add([]byte(" pass:\"\x00AAAABAA\""))
 	f.Add([]byte("eyJhbGci..aaaaaaaa"))
 	s := newScanner(f, Config{})
 	f.Fuzz(func(t *testing.T, text []byte) {
