@@ -171,17 +171,25 @@ func (g *Gateway) describe(r *http.Request) exchange.Exchange {
 // noted too, so that the refusal is on that developer's record.
 func (g *Gateway) authenticate(r *http.Request, e *exchange.Exchange) (developer.Identity, *refusal.Refusal) {
 	who, err := g.Authenticator.Authenticate(r.Context(), bearer(r.Header))
+	return who, g.identify(r.Context(), who, err, e)
+}
+
+// identify notes who an authenticator says it is, or turns its error into a
+// refusal: an outage is never the token's fault.
+func (g *Gateway) identify(ctx context.Context, who developer.Identity, err error, e *exchange.Exchange) *refusal.Refusal {
 	var bad *developer.TokenError
 	switch {
 	case errors.As(err, &bad):
-		e.Developer, e.TokenID = bad.Developer, bad.TokenID
-		return who, refusal.Token(string(bad.Reason), bad.Message())
+		if bad.Developer != "" {
+			e.Developer, e.TokenID = bad.Developer, bad.TokenID
+		}
+		return refusal.Token(string(bad.Reason), bad.Message())
 	case err != nil:
-		g.Log.ErrorContext(r.Context(), "developer store cannot answer; the request is refused with 503", "id", e.ID, "error", err)
-		return who, refusal.Unavailable("the store of developers cannot answer just now, so your token could not be checked. Nothing is wrong with the token; try again soon.")
+		g.Log.ErrorContext(ctx, "developer store cannot answer; the request is refused with 503", "id", e.ID, "error", err)
+		return refusal.Unavailable("the store of developers cannot answer just now, so your token could not be checked. Nothing is wrong with the token; try again soon.")
 	}
 	e.Developer, e.Team, e.TokenID = who.Developer, who.Team, who.TokenID
-	return who, nil
+	return nil
 }
 
 // Watch ends the running streams of whoever is cut off, until ctx ends.

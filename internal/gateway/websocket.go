@@ -327,23 +327,28 @@ func (s *socket) begin(frame []byte, asked *openai.Fields) bool {
 	return false
 }
 
-// admit judges one response.create.
+// admit judges one response.create, as whom the token belongs to now and under
+// the policy of now: a connection may live for an hour.
 func (s *socket) admit(x *socketExchange) *refusal.Refusal {
-	leave, no := s.g.Desk.Connect(s.who)
+	who, err := s.g.Authenticator.Recheck(s.ctx, s.who)
+	if no := s.g.identify(s.ctx, who, err, &x.e); no != nil {
+		return no
+	}
+	leave, no := s.g.Desk.Connect(who)
 	if no != nil {
 		return no
 	}
 	x.leave = leave
-	if no := s.g.admit(s.ctx, s.who, x.e); no != nil {
+	if no := s.g.admit(s.ctx, who, x.e); no != nil {
 		return no
 	}
-	if len(s.who.Policy.Models) == 0 {
+	if len(who.Policy.Models) == 0 {
 		return nil
 	}
 	if unclear(x.asked) {
 		return unclearModel()
 	}
-	return admission.Model(s.who, openai.ReadRequest(x.asked).Model)
+	return admission.Model(who, openai.ReadRequest(x.asked).Model)
 }
 
 // keepRequest records a frame of the client's.

@@ -256,6 +256,36 @@ func TestARefusalInsideAWebSocketLeavesItOpen(t *testing.T) {
 	}
 }
 
+func TestANewPolicyHoldsOnTheNextRequestOfAnOpenWebSocket(t *testing.T) {
+	f := newFixture(t, options{policy: &developer.Policy{}})
+	c := f.dial()
+	send(t, c, create)
+	readUntil(t, c, "response.completed")
+
+	must(f.store.UpdateTeam(t.Context(), "platform", time.Now(), func(p *developer.Policy) error {
+		p.Models = []string{"gpt-4*"}
+		return nil
+	}))
+	send(t, c, create)
+	if refused := readUntil(t, c, "response.failed", "response.completed"); !bytes.Contains(refused[len(refused)-1], []byte("may not use the model")) {
+		t.Errorf("answered with %s", refused[len(refused)-1])
+	}
+}
+
+func TestATokenThatIsNoLongerGoodIsRefusedOnAnOpenWebSocket(t *testing.T) {
+	f := newFixture(t, options{limits: func(l *gateway.Limits) { l.Recheck = time.Hour }})
+	c := f.dial()
+	f.setEnabled("alice@example.com", false)
+	send(t, c, create)
+	refused := readUntil(t, c, "error", "response.completed")
+	if last := refused[len(refused)-1]; !bytes.Contains(last, []byte(`"status":401`)) {
+		t.Errorf("answered with %s", last)
+	}
+	if e := f.exchanges(1)[0]; e.Refusal != "token_disabled" || e.Developer != "alice@example.com" {
+		t.Errorf("on record as %q of %q", e.Refusal, e.Developer)
+	}
+}
+
 func TestAWebSocketOfSomeoneCutOffIsClosed(t *testing.T) {
 	f := newFixture(t, options{})
 	c := f.dial()
