@@ -26,8 +26,14 @@ type Store interface {
 	// Sums yields the sums of the exchanges that began in [From, To), in any
 	// order and possibly several for one key.
 	Sums(ctx context.Context, q Query) iter.Seq2[Sum, error]
+	// Incidents returns what the sightings that the query chooses add up to, one
+	// row for each secret, the one that was seen last first.
+	Incidents(ctx context.Context, q IncidentQuery) ([]Incident, error)
+	// Sightings yields the exchanges that carried the secret with the given
+	// fingerprint, in the order in which they began.
+	Sightings(ctx context.Context, fingerprint string) iter.Seq2[Sighting, error]
 	// Reprice rates anew every exchange that began in [from, to), and returns
-	// what changed. With dry, nothing is kept.
+	// what changed. With dry, nothing is kept. rate is not told of findings.
 	Reprice(ctx context.Context, from, to time.Time, rate func(exchange.Exchange) exchange.Cost, dry bool) ([]Change, error)
 	// Rebuild replaces all rows. When it fails, nothing has changed.
 	Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, error]) (count int, err error)
@@ -78,6 +84,7 @@ type Counts struct {
 	// Unpriced, Estimated and Missing count exchanges whose cost is unknown,
 	// whose usage is estimated, and whose usage is unknown.
 	Unpriced, Estimated, Missing int64
+	Secrets                      Secrets
 }
 
 // Add returns the sum of c and d.
@@ -87,6 +94,7 @@ func (c Counts) Add(d Counts) Counts {
 		Warmups: c.Warmups + d.Warmups, Refused: c.Refused + d.Refused, Errors: c.Errors + d.Errors,
 		Usage: c.Usage.Add(d.Usage), CostNanos: c.CostNanos + d.CostNanos,
 		Unpriced: c.Unpriced + d.Unpriced, Estimated: c.Estimated + d.Estimated, Missing: c.Missing + d.Missing,
+		Secrets: c.Secrets.Add(d.Secrets),
 	}
 }
 
@@ -98,7 +106,7 @@ func (c Counts) TokensUnknown() bool { return c.Missing > 0 && c.Usage.Total == 
 
 // Count returns what one exchange counts for.
 func Count(e exchange.Exchange) Counts {
-	c := Counts{Records: 1}
+	c := Counts{Records: 1, Secrets: countSecrets(e)}
 	switch {
 	case e.Outcome == exchange.Refused:
 		c.Refused = 1

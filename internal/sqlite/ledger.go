@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -16,7 +15,8 @@ var _ ledger.Store = (*Ledger)(nil)
 
 // ledgerMigrations make the ledger's tables. sums holds what exchanges add up
 // to, by the quarter of an hour in which they began: the days of every time zone
-// are made of whole quarters.
+// are made of whole quarters. secrets holds a row for each secret of each
+// exchange, with what of the exchange its look-ups choose by.
 var ledgerMigrations = []string{`
 CREATE TABLE exchanges (
 	id TEXT PRIMARY KEY,
@@ -45,6 +45,17 @@ CREATE INDEX sums_team ON sums (team, quarter, cost);
 `, `
 ALTER TABLE exchanges ADD COLUMN cache_write INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sums ADD COLUMN cache_write INTEGER NOT NULL DEFAULT 0;
+`, `
+CREATE TABLE secrets (
+	fingerprint TEXT NOT NULL, started INTEGER NOT NULL, exchange TEXT NOT NULL,
+	developer TEXT NOT NULL, team TEXT NOT NULL, session TEXT NOT NULL,
+	rule TEXT NOT NULL, mode TEXT NOT NULL, path TEXT NOT NULL, places INTEGER NOT NULL, new INTEGER NOT NULL,
+	PRIMARY KEY (fingerprint, started, exchange)
+) WITHOUT ROWID;
+CREATE INDEX secrets_started ON secrets (started);
+ALTER TABLE sums ADD COLUMN secrets_reported INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sums ADD COLUMN secrets_redacted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sums ADD COLUMN secrets_blocked INTEGER NOT NULL DEFAULT 0;
 `}
 
 // Ledger is a ledger.Store in an SQLite file.
@@ -94,14 +105,18 @@ var (
 	selectExchange = `SELECT ` + strings.Join(columns, ", ") + ` FROM exchanges`
 )
 
-const addToSums = `INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const addToSums = `INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
 	records = records + excluded.records, requests = requests + excluded.requests, warmups = warmups + excluded.warmups,
 	refused = refused + excluded.refused, errors = errors + excluded.errors,
 	input = input + excluded.input, cached = cached + excluded.cached, output = output + excluded.output,
 	reasoning = reasoning + excluded.reasoning, total = total + excluded.total,
 	cost = cost + excluded.cost, unpriced = unpriced + excluded.unpriced, estimated = estimated + excluded.estimated, missing = missing + excluded.missing,
-	cache_write = cache_write + excluded.cache_write`
+	cache_write = cache_write + excluded.cache_write, secrets_reported = secrets_reported + excluded.secrets_reported,
+	secrets_redacted = secrets_redacted + excluded.secrets_redacted, secrets_blocked = secrets_blocked + excluded.secrets_blocked`
+
+const insertSecret = `INSERT INTO secrets (fingerprint, started, exchange, developer, team, session, rule, mode, path, places, new)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // Add implements ledger.Store.
 func (l *Ledger) Add(ctx context.Context, rows []exchange.Exchange) error {
@@ -121,23 +136,29 @@ func (l *Ledger) Add(ctx context.Context, rows []exchange.Exchange) error {
 }
 
 // adder adds exchanges within a transaction.
-type adder struct{ insert, sum *sql.Stmt }
+type adder struct{ insert, sum, secret *sql.Stmt }
 
 func newAdder(ctx context.Context, tx *sql.Tx) (*adder, error) {
-	insert, err := tx.PrepareContext(ctx, insertExchange)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the ledger: %w", err)
+	a := &adder{}
+	for _, s := range []struct {
+		statement **sql.Stmt
+		text      string
+	}{{&a.insert, insertExchange}, {&a.sum, addToSums}, {&a.secret, insertSecret}} {
+		var err error
+		if *s.statement, err = tx.PrepareContext(ctx, s.text); err != nil {
+			a.close()
+			return nil, fmt.Errorf("prepare the ledger: %w", err)
+		}
 	}
-	sum, err := tx.PrepareContext(ctx, addToSums)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare the ledger: %w", err), insert.Close())
-	}
-	return &adder{insert, sum}, nil
+	return a, nil
 }
 
 func (a *adder) close() {
-	_ = a.insert.Close() // the transaction's end frees them anyway
-	_ = a.sum.Close()
+	for _, statement := range []*sql.Stmt{a.insert, a.sum, a.secret} {
+		if statement != nil {
+			_ = statement.Close() // the transaction's end frees them anyway
+		}
+	}
 }
 
 // add adds an exchange, unless it is there already.
@@ -150,6 +171,12 @@ func (a *adder) add(ctx context.Context, e exchange.Exchange) (added bool, err e
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return false, err
 	}
+	for _, s := range e.Secrets() {
+		if _, err := a.secret.ExecContext(ctx, s.Fingerprint, r.started, e.ID,
+			e.Developer, e.Team, e.Session, s.Rule, s.Mode, s.Path, s.Places, s.New); err != nil {
+			return false, fmt.Errorf("add a secret of the exchange %s: %w", e.ID, err)
+		}
+	}
 	return true, a.count(ctx, e, ledger.Count(e))
 }
 
@@ -158,7 +185,8 @@ func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts)
 	_, err := a.sum.ExecContext(ctx, quarter(e.Started), e.Developer, e.Team, e.Session, e.Model,
 		c.Records, c.Requests, c.Warmups, c.Refused, c.Errors,
 		c.Usage.Input, c.Usage.Cached, c.Usage.Output, c.Usage.Reasoning, c.Usage.Total,
-		c.CostNanos, c.Unpriced, c.Estimated, c.Missing, c.Usage.CacheWrite)
+		c.CostNanos, c.Unpriced, c.Estimated, c.Missing, c.Usage.CacheWrite,
+		c.Secrets.Reported, c.Secrets.Redacted, c.Secrets.Blocked)
 	if err != nil {
 		return fmt.Errorf("add the exchange %s to the sums: %w", e.ID, err)
 	}
@@ -169,7 +197,7 @@ func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts)
 // on reading what was there before, and its new rows wait in the spool.
 func (l *Ledger) Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, error]) (count int, err error) {
 	err = l.db.Write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM exchanges; DELETE FROM sums`); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM exchanges; DELETE FROM sums; DELETE FROM secrets`); err != nil {
 			return fmt.Errorf("empty the ledger: %w", err)
 		}
 		a, err := newAdder(ctx, tx)

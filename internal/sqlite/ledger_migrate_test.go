@@ -36,8 +36,9 @@ func TestALedgerOfTheFirstVersionKeepsItsRowsAndTakesMore(t *testing.T) {
 	store := openLedger(t, path)
 	second := exchange.Exchange{
 		ID: "two", Started: start, Developer: "alice@example.com", Model: "gpt-5.1", Outcome: exchange.Completed,
-		Usage: exchange.Usage{State: exchange.UsageExact, Usage: openai.Usage{Input: 10, CacheWrite: 3, Output: 1, Total: 11}},
-		Cost:  exchange.Cost{State: exchange.CostPriced, Nanos: 700},
+		Usage:    exchange.Usage{State: exchange.UsageExact, Usage: openai.Usage{Input: 10, CacheWrite: 3, Output: 1, Total: 11}},
+		Cost:     exchange.Cost{State: exchange.CostPriced, Nanos: 700},
+		Findings: []exchange.Finding{{Rule: "github-token", Fingerprint: "aa11", Mode: exchange.Redacted, New: true}},
 	}
 	if err := store.Add(t.Context(), []exchange.Exchange{{ID: "one", Started: start}, second}); err != nil {
 		t.Fatal(err)
@@ -49,7 +50,8 @@ func TestALedgerOfTheFirstVersionKeepsItsRowsAndTakesMore(t *testing.T) {
 	}
 	want := ledger.Counts{
 		Records: 2, Requests: 2, CostNanos: 1200,
-		Usage: openai.Usage{Input: 20, Cached: 8, CacheWrite: 3, Output: 2, Total: 22},
+		Usage:   openai.Usage{Input: 20, Cached: 8, CacheWrite: 3, Output: 2, Total: 22},
+		Secrets: ledger.Secrets{Redacted: 1},
 	}
 	if report.Total.Counts != want {
 		t.Errorf("the report adds up to %+v, want %+v", report.Total.Counts, want)

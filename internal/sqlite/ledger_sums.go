@@ -42,7 +42,8 @@ func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum,
 		}
 	}
 	query := `SELECT ` + key + `, model, sum(records), sum(requests), sum(warmups), sum(refused), sum(errors),
-		sum(input), sum(cached), sum(output), sum(reasoning), sum(total), sum(cost), sum(unpriced), sum(estimated), sum(missing), sum(cache_write)
+		sum(input), sum(cached), sum(output), sum(reasoning), sum(total), sum(cost), sum(unpriced), sum(estimated), sum(missing), sum(cache_write),
+		sum(secrets_reported), sum(secrets_redacted), sum(secrets_blocked)
 		FROM sums WHERE ` + strings.Join(where, " AND ") + ` GROUP BY 1, 2`
 	return func(yield func(ledger.Sum, error) bool) {
 		rows, err := l.db.Reader().QueryContext(ctx, query, arguments...)
@@ -60,7 +61,8 @@ func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum,
 			}
 			u := &s.Usage
 			err := rows.Scan(key, &s.Model, &s.Records, &s.Requests, &s.Warmups, &s.Refused, &s.Errors,
-				&u.Input, &u.Cached, &u.Output, &u.Reasoning, &u.Total, &s.CostNanos, &s.Unpriced, &s.Estimated, &s.Missing, &u.CacheWrite)
+				&u.Input, &u.Cached, &u.Output, &u.Reasoning, &u.Total, &s.CostNanos, &s.Unpriced, &s.Estimated, &s.Missing, &u.CacheWrite,
+				&s.Secrets.Reported, &s.Secrets.Redacted, &s.Secrets.Blocked)
 			if q.By == ledger.ByDay {
 				s.Quarter = time.Unix(number*quarterSeconds, 0).UTC()
 			}

@@ -29,6 +29,9 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Store) {
 		"sums are the sums over the rows, however grouped":       sumsOfRows,
 		"sums hold only what the filters choose":                 sumsFiltered,
 		"a report may stop reading sums":                         sumsStopped,
+		"a secret that every turn sends again is one incident":   oneIncident,
+		"an incident tells of all who sent it, and if it left":   severalSenders,
+		"incidents hold only what the filters choose":            incidentsFiltered,
 		"a dry reprice tells the difference and changes nothing": repriceDry,
 		"a reprice changes rows and sums alike":                  reprice,
 		"a reprice keeps to its time":                            repriceBounds,
@@ -91,7 +94,11 @@ func counting(t *testing.T, store ledger.Store) {
 	guess.Developer, guess.Outcome, guess.Warmup = "alice@example.com", exchange.ClientCancelled, false
 	guess.Usage, guess.Cost = exchange.Usage{State: exchange.UsageEstimated}, exchange.Cost{State: exchange.CostPriced, Nanos: 7}
 	guess.Usage.Input = 5
-	add(t, store, append(rows, warm, guess)...)
+	rows = append(rows, warm, guess)
+	for i := range rows {
+		rows[i].Findings = nil
+	}
+	add(t, store, rows...)
 
 	want := ledger.Counts{Records: 8, Requests: 6, Warmups: 1, Refused: 1, Errors: 5, CostNanos: 7, Unpriced: 1, Estimated: 1, Missing: 1}
 	want.Usage.Input = 5
@@ -318,6 +325,7 @@ func rowsAreKept(t *testing.T, store ledger.Store) {
 		rows[i].Cost = exchange.Cost{State: exchange.CostPriced, Nanos: 7, Book: "b"} // a reprice shows these
 		rows[i].Started = rows[i].Started.Add(789)                                    // nanoseconds, which are not kept
 		row := rows[i]
+		row.Findings = nil // what is kept of them, Sightings yields
 		row.Started = row.Started.Truncate(time.Microsecond)
 		want[row.ID] = row
 	}
@@ -344,6 +352,16 @@ func endedContext(t *testing.T, store ledger.Store) {
 	}
 	if _, err := ledger.NewReport(ctx, store, everything(ledger.ByDeveloper)); err == nil {
 		t.Error("a report under an ended context succeeded")
+	}
+	if _, err := store.Incidents(ctx, ledger.IncidentQuery{}); err == nil {
+		t.Error("Incidents under an ended context succeeded")
+	}
+	var failed error
+	for _, err := range store.Sightings(ctx, "aa11") {
+		failed = err
+	}
+	if failed == nil {
+		t.Error("Sightings under an ended context ended without an error")
 	}
 	agrees(t, store, rows)
 }
@@ -414,6 +432,14 @@ func Rows(source uint64, n int) []exchange.Exchange {
 		e.Cost.State = exchange.CostState(oneOf("none", "priced", "priced", "unpriced"))
 		if e.Cost.State == exchange.CostPriced {
 			e.Cost.Nanos, e.Cost.Book = random.Int64N(1e10), "2026-05-01"
+		}
+		for range max(0, random.IntN(8)-3) {
+			e.Findings = append(e.Findings, exchange.Finding{
+				Rule:        oneOf("github-token", "password", "o'rule\"[,]"),
+				Fingerprint: oneOf("a1b2c3d4e5f60718293a4b5c6d7e8f90", "a1b2c3d4ffffffffffffffffffffffff", "b0000000000000000000000000000000", "b0000000000000000000000000000001"),
+				Mode:        exchange.FindingMode(oneOf("report", "redact", "block")), Path: oneOf("instructions", "input[3].output", "header X-Turn"),
+				Offset: random.Int64N(1e6), New: random.IntN(2) == 0,
+			})
 		}
 		rows[i] = e
 	}

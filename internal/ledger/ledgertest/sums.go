@@ -32,6 +32,7 @@ func total(t *testing.T, store ledger.Store) ledger.Counts {
 func agrees(t *testing.T, store ledger.Store, rows []exchange.Exchange) {
 	t.Helper()
 	agreesOn(t, store, everything(""), rows)
+	agreesOnSecrets(t, store, rows)
 }
 
 // agreesOn checks the sums that a query chooses, grouped in every way.
