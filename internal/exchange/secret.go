@@ -17,15 +17,12 @@ type Secret struct {
 }
 
 // Secrets returns the secrets of the exchange in the order of their first
-// findings. Nothing of a refused exchange has left: what would have is Blocked.
+// findings.
 func (e *Exchange) Secrets() []Secret {
 	var all []Secret
 	at := map[string]int{}
 	for _, f := range e.Findings {
-		mode := f.Mode
-		if mode == Reported && e.Outcome == Refused {
-			mode = Blocked
-		}
+		mode := e.Became(f)
 		i, seen := at[f.Fingerprint]
 		if !seen {
 			at[f.Fingerprint] = len(all)
@@ -42,6 +39,15 @@ func (e *Exchange) Secrets() []Secret {
 		}
 	}
 	return all
+}
+
+// Became says what became of a secret that the exchange brought. Nothing of a
+// refused exchange has left: what would have is Blocked.
+func (e *Exchange) Became(f Finding) FindingMode {
+	if f.Mode == Reported && e.Outcome == Refused {
+		return Blocked
+	}
+	return f.Mode
 }
 
 // severity orders the modes by what a reader must hear of first.

@@ -1,6 +1,7 @@
 // Package metrics counts what the proxy does, for Prometheus. No label names a
 // developer, a token or a model: the page may be read by people who may not
-// know them, and labels must stay few.
+// know them, and labels must stay few. There are as many rules as the
+// configuration has.
 package metrics
 
 import (
@@ -23,6 +24,8 @@ type Metrics struct {
 	tokens    *prometheus.CounterVec
 	cost      prometheus.Counter
 	unknown   *prometheus.CounterVec
+	secrets   *prometheus.CounterVec
+	strangers prometheus.Counter
 	upstream  prometheus.Histogram
 	added     prometheus.Histogram
 	duration  prometheus.Histogram
@@ -50,6 +53,12 @@ func New(spool func() (exchanges int, bytes int64)) *Metrics {
 		unknown: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "codex_proxy_uncertain_exchanges_total", Help: "Exchanges whose usage or cost is not exact: unpriced, estimated or missing.",
 		}, []string{"what"}),
+		secrets: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "codex_proxy_secrets_total", Help: "Secrets that requests brought anew, each once for a request, by what became of them (report: they left as they were) and by the rule that found them.",
+		}, []string{"mode", "rule"}),
+		strangers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "codex_proxy_unknown_placeholders_total", Help: "Placeholders in answers that stand for no secret of their conversation.",
+		}),
 		upstream: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "codex_proxy_upstream_seconds", Help: "Time from calling upstream to the header of its answer.", Buckets: seconds,
 		}),
@@ -65,7 +74,7 @@ func New(spool func() (exchanges int, bytes int64)) *Metrics {
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.exchanges, m.refusals, m.tokens, m.cost, m.unknown, m.upstream, m.added, m.duration, m.open,
+		m.exchanges, m.refusals, m.tokens, m.cost, m.unknown, m.secrets, m.strangers, m.upstream, m.added, m.duration, m.open,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "codex_proxy_spool_exchanges", Help: "Exchanges in the spool: open, or on their way to the archive and the ledger.",
 		}, func() float64 { n, _ := spool(); return float64(n) }),
@@ -120,4 +129,10 @@ func (m *Metrics) Ended(e exchange.Exchange) {
 	case exchange.CostUnpriced:
 		m.unknown.WithLabelValues("unpriced").Inc()
 	}
+	for _, secret := range e.Secrets() {
+		if secret.New {
+			m.secrets.WithLabelValues(string(secret.Mode), secret.Rule).Inc()
+		}
+	}
+	m.strangers.Add(float64(e.UnknownPlaceholders))
 }
