@@ -96,7 +96,7 @@ func (r *recordOriginCommand) bounded(n int) int {
 // exchange, that one alone is meant.
 func (r *recordOriginCommand) errors(c *console, archive record.Source, filter record.Filter) (hits []originHit, unread int, err error) {
 	hits = []originHit{}
-	progress := startProgress(c)
+	progress := startProgress(c, "searched")
 	defer progress.clear()
 	named := false
 	for e, err := range record.Exchanges(c.ctx, archive, filter) {
@@ -184,7 +184,7 @@ func holdsID(text, id string) bool {
 // where the model said it, that is the origin.
 func (r *recordOriginCommand) conversations(c *console, archive record.Source, filter record.Filter) ([]originHit, error) {
 	answered, sent := []originHit{}, []originHit{}
-	progress := startProgress(c)
+	progress := startProgress(c, "searched")
 	defer progress.clear()
 	for searched, err := range record.Search(c.ctx, archive, filter, record.Query{Text: r.Text, IgnoreCase: true}) {
 		if c.ctx.Err() != nil {

@@ -46,7 +46,7 @@ func (r *recordSearchCommand) Run(c *console) error {
 		return err
 	}
 	found, unread := []searchHit{}, 0
-	progress := startProgress(c)
+	progress := startProgress(c, "searched")
 	for searched, err := range record.Search(c.ctx, archive, filter, record.Query{Text: r.Text, IgnoreCase: r.IgnoreCase}) {
 		if c.ctx.Err() != nil {
 			progress.clear()
@@ -130,36 +130,4 @@ func wholeEnd(text string) string {
 		}
 	}
 	return text
-}
-
-// progress says on a terminal how far a long look-up has come.
-type progress struct {
-	console *console
-	shown   bool
-	on      bool
-	seen    int
-	last    time.Time
-}
-
-func startProgress(c *console) *progress {
-	_, on := terminalWidth(c.stderr)
-	return &progress{console: c, on: on, last: time.Now()}
-}
-
-// step counts a record that began at the given time.
-func (p *progress) step(started time.Time) {
-	p.seen++
-	if !p.on || time.Since(p.last) < 200*time.Millisecond {
-		return
-	}
-	p.last, p.shown = time.Now(), true
-	fmt.Fprintf(p.console.stderr, "\r\x1b[Ksearched %s, now on %s", plural(p.seen, "exchange"), started.UTC().Format(time.DateOnly))
-}
-
-// clear takes the progress off the terminal, for other lines to be printed.
-func (p *progress) clear() {
-	if p.shown {
-		fmt.Fprint(p.console.stderr, "\r\x1b[K")
-		p.shown = false
-	}
 }

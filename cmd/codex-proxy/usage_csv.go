@@ -24,6 +24,7 @@ func writeUsageCSV(path string, by ledger.By, report *ledger.Report) error {
 	_ = w.Write([]string{ // what fails, Error says
 		string(by), "requests", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "total_tokens", "cost_usd",
 		"models", "errors", "refused", "warmups", "unpriced", "estimated", "missing_usage",
+		"secrets_reported", "secrets_redacted", "secrets_blocked",
 	})
 	for _, r := range report.Rows {
 		_ = w.Write(rows(usageCells(r), noFormula))
@@ -45,7 +46,10 @@ func usageCells(r ledger.Row) []string {
 		cost = usdNumber(r.CostNanos).String()
 	}
 	return slices.Concat([]string{terminal.Safe(r.Key), decimalText(r.Requests)}, tokens, []string{cost, modelCounts(r.Models)},
-		rows([]int64{r.Errors, r.Refused, r.Warmups, r.Unpriced, r.Estimated, r.Missing}, decimalText))
+		rows([]int64{
+			r.Errors, r.Refused, r.Warmups, r.Unpriced, r.Estimated, r.Missing,
+			r.Secrets.Reported, r.Secrets.Redacted, r.Secrets.Blocked,
+		}, decimalText))
 }
 
 func decimalText(n int64) string { return strconv.FormatInt(n, 10) }

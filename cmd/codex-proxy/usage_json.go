@@ -32,12 +32,16 @@ type usageRow struct {
 	Unpriced         int64            `json:"unpriced"`
 	Estimated        int64            `json:"estimated"`
 	Missing          int64            `json:"missing_usage"`
+	SecretsReported  int64            `json:"secrets_reported"` // those that came anew, each once for an exchange
+	SecretsRedacted  int64            `json:"secrets_redacted"`
+	SecretsBlocked   int64            `json:"secrets_blocked"`
 }
 
 func newUsageRow(by ledger.By, r ledger.Row) usageRow {
 	row := usageRow{
 		Requests: r.Requests, Models: r.Models, Errors: r.Errors, Refused: r.Refused, Warmups: r.Warmups,
 		Unpriced: r.Unpriced, Estimated: r.Estimated, Missing: r.Missing,
+		SecretsReported: r.Secrets.Reported, SecretsRedacted: r.Secrets.Redacted, SecretsBlocked: r.Secrets.Blocked,
 	}
 	if !r.TokensUnknown() {
 		u := r.Usage

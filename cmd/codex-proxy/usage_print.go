@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -23,16 +24,26 @@ func printUsage(w io.Writer, q ledger.Query, report *ledger.Report) error {
 		_, err := fmt.Fprintln(w, "Nothing was used in this time.")
 		return err
 	}
-	table := [][]string{{strings.ToUpper(string(q.By)), "REQUESTS", "INPUT", "CACHED", "OUTPUT", "TOTAL", "COST (USD)", "MODELS"}}
+	// The column of secrets stands only where there are any.
+	optional := func(cell string) []string {
+		if total.Secrets.Total() == 0 {
+			return nil
+		}
+		return []string{cell}
+	}
+	table := [][]string{slices.Concat(
+		[]string{strings.ToUpper(string(q.By)), "REQUESTS", "INPUT", "CACHED", "OUTPUT", "TOTAL", "COST (USD)"},
+		optional("SECRETS"), []string{"MODELS"},
+	)}
 	for _, r := range append(report.Rows, total) {
 		key := terminal.Safe(r.Key)
 		if key == "" {
 			key = "(none)"
 		}
-		table = append(table, []string{
+		table = append(table, slices.Concat([]string{
 			key, grouped(r.Requests), tokensCell(r.Counts, r.Usage.Input), tokensCell(r.Counts, r.Usage.Cached),
-			tokensCell(r.Counts, r.Usage.Output), tokensCell(r.Counts, r.Usage.Total), costCell(r.Counts), modelCounts(r.Models),
-		})
+			tokensCell(r.Counts, r.Usage.Output), tokensCell(r.Counts, r.Usage.Total), costCell(r.Counts),
+		}, optional(grouped(r.Secrets.Total())), []string{modelCounts(r.Models)}))
 	}
 	if _, err := io.WriteString(w, "\n"+aligned(table)+"\n"); err != nil {
 		return err
@@ -46,6 +57,9 @@ func printUsage(w io.Writer, q ledger.Query, report *ledger.Report) error {
 		{total.Missing, "without usage: OpenAI's answer did not say what they used"},
 		{total.Refused, "refused by the proxy: not among the requests"},
 		{total.Warmups, "WebSocket warm-ups: not among the requests"},
+		{total.Secrets.Reported, "of the secrets left as found ('codex-proxy secrets list --mode report' lists them)"},
+		{total.Secrets.Redacted, "of the secrets never left: placeholders did instead"},
+		{total.Secrets.Blocked, "of the secrets never left: the requests were refused"},
 	} {
 		if note.n > 0 {
 			if _, err := fmt.Fprintf(w, "%s %s\n", grouped(note.n), note.text); err != nil {

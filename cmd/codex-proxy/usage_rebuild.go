@@ -36,12 +36,14 @@ func (cmd *usageRebuildCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	progress := startProgress(c, "read")
 	count, err := store.Rebuild(c.ctx, func(yield func(exchange.Exchange, error) bool) {
 		for e, err := range record.Exchanges(c.ctx, archive, record.Filter{First: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Last: now().AddDate(0, 0, 1)}) {
 			if err != nil {
 				yield(e, fmt.Errorf("read the archive: %w", err))
 				return
 			}
+			progress.step(e.Started)
 			for _, note := range notes {
 				e.Cost = note.rate(e)
 			}
@@ -50,6 +52,7 @@ func (cmd *usageRebuildCommand) Run(c *console) error {
 			}
 		}
 	})
+	progress.clear()
 	if err != nil {
 		return fmt.Errorf("rebuild the ledger (nothing has changed): %w", err)
 	}
@@ -61,11 +64,16 @@ func (cmd *usageRebuildCommand) Run(c *console) error {
 		return err
 	}
 	if before.Total.Counts == after.Total.Counts {
-		_, err = fmt.Fprintf(c.stdout, "It agrees with the one before: %s USD, %s tokens.\n", usdNumber(after.Total.CostNanos), grouped(after.Total.Usage.Total))
+		_, err = fmt.Fprintf(c.stdout, "It agrees with the one before: %s.\n", sumsLine(after.Total.Counts))
 		return err
 	}
-	_, err = fmt.Fprintf(c.stdout, "Before: %s records, %s USD, %s tokens.\nNow:    %s records, %s USD, %s tokens.\n",
-		grouped(before.Total.Records), usdNumber(before.Total.CostNanos), grouped(before.Total.Usage.Total),
-		grouped(after.Total.Records), usdNumber(after.Total.CostNanos), grouped(after.Total.Usage.Total))
+	_, err = fmt.Fprintf(c.stdout, "Before: %s records, %s.\nNow:    %s records, %s.\n",
+		grouped(before.Total.Records), sumsLine(before.Total.Counts), grouped(after.Total.Records), sumsLine(after.Total.Counts))
 	return err
+}
+
+// sumsLine is what a ledger adds up to.
+func sumsLine(c ledger.Counts) string {
+	secrets := c.Secrets.Total()
+	return list(usdNumber(c.CostNanos).String()+" USD", grouped(c.Usage.Total)+" tokens", when(secrets > 0, plural(int(secrets), "secret")))
 }
