@@ -85,7 +85,7 @@ func (cmd *developerAddCommand) Run(c *console) error {
 			if !cmd.NoToken {
 				row.issuedRow = newIssuedRow(token, tokens[0].TokenInfo, baseURL)
 			}
-			return printJSON(c.stdout, row)
+			return printSafeJSON(c.stdout, row)
 		}
 		if _, err := fmt.Fprintf(c.stdout, "Added %s to the team %s.\n", added.ID, terminal.Safe(added.Team)); err != nil || cmd.NoToken {
 			return err
@@ -103,7 +103,7 @@ func (cmd *developerListCommand) Run(c *console) error {
 			return err
 		}
 		if cmd.JSON {
-			return printJSON(c.stdout, rows(all, newDeveloperRow))
+			return printSafeJSON(c.stdout, rows(all, newDeveloperRow))
 		}
 		if len(all) == 0 {
 			_, err := fmt.Fprintln(c.stdout, "There are no developers yet: 'codex-proxy developer add alice@example.com' adds one.")
@@ -135,7 +135,7 @@ func (cmd *developerShowCommand) Run(c *console) error {
 			return err
 		}
 		if cmd.JSON {
-			return printJSON(c.stdout, struct {
+			return printSafeJSON(c.stdout, struct {
 				developerRow
 				Tokens []tokenRow `json:"tokens"`
 				Policy policyRow  `json:"policy"`

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -71,13 +70,6 @@ func rows[T, Row any](values []T, row func(T) Row) []Row {
 		all = append(all, row(value))
 	}
 	return all
-}
-
-func printJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
 }
 
 // printTable prints aligned columns; what cells hold cannot drive the terminal.

@@ -89,7 +89,7 @@ func (cmd *teamListCommand) Run(c *console) error {
 			return err
 		}
 		if cmd.JSON {
-			return printJSON(c.stdout, rows(teams, newTeamRow))
+			return printSafeJSON(c.stdout, rows(teams, newTeamRow))
 		}
 		header := []string{"TEAM", "DEVELOPERS", "MODELS", "DEVELOPER BUDGET", "TEAM BUDGET", "REQUESTS/MIN", "STREAMS", "CONTACT"}
 		return printTable(c.stdout, header, rows(teams, func(t developer.Team) []string {
@@ -148,7 +148,7 @@ func explainMissingTeam(err error, name string) error {
 
 func printTeam(c *console, team developer.Team, asJSON bool) error {
 	if asJSON {
-		return printJSON(c.stdout, newTeamRow(team))
+		return printSafeJSON(c.stdout, newTeamRow(team))
 	}
 	fields := [][2]string{{"team", team.Name}, {"developers", strconv.Itoa(team.Developers)}}
 	return printFields(c.stdout, append(fields, policyFields(team.Policy)...))

@@ -48,7 +48,7 @@ func (cmd *tokenIssueCommand) Run(c *console) error {
 			return explainMissing(err, cmd.Developer)
 		}
 		if cmd.JSON {
-			return printJSON(c.stdout, newIssuedRow(token, credential.TokenInfo, baseURL))
+			return printSafeJSON(c.stdout, newIssuedRow(token, credential.TokenInfo, baseURL))
 		}
 		return printIssued(c.stdout, token, credential.TokenInfo, baseURL)
 	})
@@ -71,7 +71,7 @@ func (cmd *tokenListCommand) Run(c *console) error {
 			return err
 		}
 		if cmd.JSON {
-			return printJSON(c.stdout, rows(tokens, tokenRows(now())))
+			return printSafeJSON(c.stdout, rows(tokens, tokenRows(now())))
 		}
 		return printTokens(c.stdout, tokens)
 	})
@@ -141,7 +141,7 @@ func (cmd *tokenRotateCommand) Run(c *console) error {
 			return err
 		}
 		if cmd.JSON {
-			return printJSON(c.stdout, struct {
+			return printSafeJSON(c.stdout, struct {
 				*issuedRow
 				Replaces      string    `json:"replaces"`
 				OldValidUntil time.Time `json:"old_valid_until"`
@@ -194,7 +194,7 @@ func (cmd *tokenImportCommand) Run(c *console) error {
 			return explainMissing(err, cmd.Developer)
 		}
 		if cmd.JSON {
-			return printJSON(c.stdout, tokenRows(at)(credential.TokenInfo))
+			return printSafeJSON(c.stdout, tokenRows(at)(credential.TokenInfo))
 		}
 		_, err = fmt.Fprintf(c.stdout, "The token is now valid for %s, under the id %s.\n", credential.Developer, credential.ID)
 		return err
