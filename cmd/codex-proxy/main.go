@@ -40,7 +40,7 @@ type commands struct {
 	Team      teamCommand      `cmd:"" help:"Set, list and remove teams: which models, what budgets, what limits."`
 	Record    recordCommand    `cmd:"" help:"Look up what was sent and answered: list, show, search, origin."`
 
-	Secrets secretsCommands `cmd:"" help:"Find secrets: what would be redacted."`
+	Secrets secretsCommands `cmd:"" help:"Look up the secrets that were found, and find those in files: list, show, scan."`
 
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`

@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"strings"
+	"slices"
 	"time"
-	"unicode/utf8"
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
@@ -97,11 +95,7 @@ func (r *recordListCommand) print(c *console, filter record.Filter, rows []recor
 		_, err := fmt.Fprintf(c.stdout, "No exchange %s is on record.\n", recordPeriod(filter))
 		return err
 	}
-	width, onTerminal := terminalWidth(c.stdout)
-	if !onTerminal {
-		width = 0
-	}
-	if err := writeRecordTable(c.stdout, rows, width); err != nil {
+	if err := printColumns(c.stdout, recordColumns(rows), rows); err != nil {
 		return err
 	}
 	if more {
@@ -111,128 +105,60 @@ func (r *recordListCommand) print(c *console, filter record.Filter, rows []recor
 	return nil
 }
 
-// recordColumn is one column of the list.
-type recordColumn struct {
-	title string
-	right bool
-	// least is the narrowest that the column may become; 0 keeps it whole.
-	least int
-	cell  func(e exchange.Exchange) string
-	// narrow is the cell where the whole table would not fit the terminal; nil
-	// when it is the same.
-	narrow func(e exchange.Exchange) string
-}
-
-func recordColumns() []recordColumn {
-	return []recordColumn{
+// recordColumns are the list's columns. That of secrets stands only where there
+// are any.
+func recordColumns(rows []recordRow) []column[recordRow] {
+	columns := []column[recordRow]{
 		{
 			title:  "id",
-			cell:   func(e exchange.Exchange) string { return e.ID },
-			narrow: func(e exchange.Exchange) string { return e.ID[max(0, len(e.ID)-12):] },
+			cell:   func(e recordRow) string { return e.ID },
+			narrow: func(e recordRow) string { return e.ID[max(0, len(e.ID)-12):] },
 		},
 		{
 			title:  "started (UTC)",
-			cell:   func(e exchange.Exchange) string { return e.Started.UTC().Format(time.DateTime) },
-			narrow: func(e exchange.Exchange) string { return e.Started.UTC().Format("01-02 15:04") },
+			cell:   func(e recordRow) string { return e.Started.UTC().Format(time.DateTime) },
+			narrow: func(e recordRow) string { return e.Started.UTC().Format("01-02 15:04") },
 		},
-		{title: "developer", least: 10, cell: func(e exchange.Exchange) string { return e.Developer }},
+		{title: "developer", least: 10, cell: func(e recordRow) string { return e.Developer }},
 		{
 			title:  "session",
-			cell:   func(e exchange.Exchange) string { return e.Session },
-			narrow: func(e exchange.Exchange) string { return e.Session[max(0, len(e.Session)-8):] },
+			cell:   func(e recordRow) string { return e.Session },
+			narrow: func(e recordRow) string { return e.Session[max(0, len(e.Session)-8):] },
 		},
-		{title: "model", least: 8, cell: func(e exchange.Exchange) string { return e.Model }},
-		{title: "status", right: true, cell: func(e exchange.Exchange) string {
+		{title: "model", least: 8, cell: func(e recordRow) string { return e.Model }},
+		{title: "status", right: true, cell: func(e recordRow) string {
 			if e.Status == 0 {
 				return "-"
 			}
 			return fmt.Sprint(e.Status)
 		}},
-		{title: "outcome", least: 9, cell: func(e exchange.Exchange) string { return string(e.Outcome) }},
-		{title: "tokens", right: true, cell: func(e exchange.Exchange) string { return recordTokens(e.Usage) }},
-		{title: "cost", right: true, cell: func(e exchange.Exchange) string { return recordCost(e.Cost) }},
+		{title: "outcome", least: 9, cell: func(e recordRow) string { return string(e.Outcome) }},
+		{title: "tokens", right: true, cell: func(e recordRow) string { return recordTokens(e.Usage) }},
+		{title: "cost", right: true, cell: func(e recordRow) string { return recordCost(e.Cost) }},
 	}
+	if slices.ContainsFunc(rows, func(e recordRow) bool { return len(e.Findings) > 0 }) {
+		columns = append(columns, column[recordRow]{title: "secrets", cell: func(e recordRow) string { return secretsOf(e.Exchange) }})
+	}
+	return columns
 }
 
-// writeRecordTable writes the rows aligned. A width other than 0 is that of the
-// terminal: where the table does not fit, ids are shortened to their end (which
-// record show takes) and the rest is shortened too.
-func writeRecordTable(w io.Writer, rows []recordRow, width int) error {
-	columns := recordColumns()
-	cells, widths := recordCells(columns, rows)
-	if width > 0 && total(widths) > width {
-		for i, column := range columns {
-			if column.narrow != nil {
-				columns[i].cell = column.narrow
-				columns[i].title, _, _ = strings.Cut(column.title, " ")
-			}
-		}
-		cells, widths = recordCells(columns, rows)
-		for total(widths) > width && narrowWidest(columns, widths) {
+// secretsOf tells in a few words what secrets an exchange carried and what
+// became of them.
+func secretsOf(e exchange.Exchange) string {
+	count, fresh := map[exchange.FindingMode]int{}, 0
+	for _, s := range e.Secrets() {
+		count[s.Mode]++
+		if s.New {
+			fresh++
 		}
 	}
-	for _, row := range cells {
-		var line strings.Builder
-		for i, cell := range row {
-			cell = shorten(cell, widths[i])
-			gap := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if columns[i].right {
-				line.WriteString(gap + cell)
-			} else {
-				line.WriteString(cell + gap)
-			}
-			line.WriteString(columnGap)
-		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
-			return err
+	var words []string
+	for _, mode := range []exchange.FindingMode{exchange.Reported, exchange.Redacted, exchange.Blocked} {
+		if count[mode] > 0 {
+			words = append(words, fmt.Sprintf("%d %s", count[mode], becameWord(mode)))
 		}
 	}
-	return nil
-}
-
-const columnGap = "  "
-
-// recordCells returns the table's cells, titles first, and the columns' widths.
-func recordCells(columns []recordColumn, rows []recordRow) (cells [][]string, widths []int) {
-	cells, widths = make([][]string, len(rows)+1), make([]int, len(columns))
-	for i, column := range columns {
-		cells[0] = append(cells[0], column.title)
-		for n, row := range rows {
-			cell := terminal.Safe(column.cell(row.Exchange))
-			if cell == "" {
-				cell = "-"
-			}
-			cells[n+1] = append(cells[n+1], cell)
-		}
-		for _, row := range cells {
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
-		}
-	}
-	return cells, widths
-}
-
-// narrowWidest takes a character from the widest column that can spare one.
-func narrowWidest(columns []recordColumn, widths []int) bool {
-	widest := -1
-	for i, column := range columns {
-		if column.least > 0 && widths[i] > column.least && (widest < 0 || widths[i] > widths[widest]) {
-			widest = i
-		}
-	}
-	if widest < 0 {
-		return false
-	}
-	widths[widest]--
-	return true
-}
-
-// total is how wide a table of such columns is.
-func total(widths []int) int {
-	sum := len(columnGap) * (len(widths) - 1)
-	for _, width := range widths {
-		sum += width
-	}
-	return sum
+	return list(words...) + when(fresh > 0, fmt.Sprintf(" (%d new)", fresh))
 }
 
 // warn says on the standard error what went wrong without ending the command.

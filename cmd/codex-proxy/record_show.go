@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,6 +111,36 @@ func (p *page) facts() {
 	p.fact("cost", "%s", list(cost, prefixed("price book ", e.Cost.Book)))
 	p.fact("sizes", "request %s, answer %s", conversation.Size(int(e.RequestBytes)), conversation.Size(int(e.ResponseBytes)))
 	p.fact("upstream", "%s", prefixed("request id ", e.UpstreamRequestID))
+	p.secrets()
+}
+
+// secrets prints a line for each finding, those that are new first.
+func (p *page) secrets() {
+	const shown = 20
+	findings := slices.Clone(p.doc.Exchange.Findings)
+	slices.SortStableFunc(findings, func(a, b exchange.Finding) int {
+		if a.New == b.New {
+			return 0
+		}
+		if a.New {
+			return -1
+		}
+		return 1
+	})
+	for i, f := range findings {
+		if i == shown && !p.all {
+			p.fact("secrets", "… %d more (--all shows them)", len(findings)-shown)
+			break
+		}
+		age := "resent"
+		if f.New {
+			age = "new"
+		}
+		p.fact("secret", "%s", list(f.Rule+" in "+f.Path, becameWord(p.doc.Exchange.Became(f)), age, "fingerprint "+shortFingerprint(f.Fingerprint)))
+	}
+	if n := p.doc.Exchange.UnknownPlaceholders; n > 0 {
+		p.fact("unknown", "%s in the answer that stand for no secret of the conversation: left as they are", plural(n, "placeholder"))
+	}
 }
 
 func (p *page) uri() string {

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/terminal"
 )
@@ -115,6 +116,7 @@ func TestNothingThatIsPrintedDrivesTheTerminal(t *testing.T) {
 			Started: started, Developer: hostile, Team: hostile, TokenID: hostile, Session: hostile, Client: hostile, Method: hostile, Path: hostile,
 			ModelAsked: "other" + hostile, Model: hostile, Tier: hostile, Outcome: exchange.Outcome(hostile), Refusal: hostile, Error: hostile,
 			ErrorOrigin: exchange.OriginOpenAI, UpstreamRequestID: hostile, Status: 400 + i, Cost: exchange.Cost{State: exchange.CostPriced, Book: hostile},
+			Findings: []exchange.Finding{{Rule: hostile, Fingerprint: "aaaaaaaa" + hostile, Mode: exchange.Reported, Path: hostile, New: true}},
 		}
 		e.ID = exchange.NewID(started)
 		ids = append(ids, e.ID)
@@ -126,24 +128,35 @@ func TestNothingThatIsPrintedDrivesTheTerminal(t *testing.T) {
 		}
 	}
 	days := []string{"--from=2026-02-16", "--to=2026-02-16"}
+	record := func(call ...string) []string { return append([]string{"record"}, call...) }
 	calls := [][]string{
-		append([]string{"list"}, days...),
-		append([]string{"list", "--json"}, days...),
-		append([]string{"search", "red"}, days...),
-		append([]string{"search", "--json", "red"}, days...),
-		append([]string{"search", hostile}, days...),
-		append([]string{"search", "not there " + hostile}, days...),
-		append([]string{"origin", "red"}, days...),
-		append([]string{"origin", "--json", "red"}, days...),
-		append([]string{"origin", "not there " + hostile}, days...),
-		{"show", "not there " + hostile},
+		append(record("list"), days...),
+		append(record("list", "--json"), days...),
+		append(record("search", "red"), days...),
+		append(record("search", "--json", "red"), days...),
+		append(record("search", hostile), days...),
+		append(record("search", "not there "+hostile), days...),
+		append(record("origin", "red"), days...),
+		append(record("origin", "--json", "red"), days...),
+		append(record("origin", "not there "+hostile), days...),
+		record("show", "not there "+hostile),
+		{"usage", "rebuild"},
+		{"usage", "2026-02-16"},
+		{"usage", "2026-02-16", "--json"},
+		{"secrets", "list", "2026-02-16"},
+		{"secrets", "list", "2026-02-16", "--json"},
+		{"secrets", "list", "2026-02-16", "--developer", hostile},
+		{"secrets", "list", hostile},
+		{"secrets", "show", "aaaaaaaa"},
+		{"secrets", "show", "aaaaaaaa", "--json"},
+		{"secrets", "show", "aaaaaaaa" + hostile},
 	}
 	for _, id := range ids {
-		calls = append(calls, []string{"show", "--all", id}, []string{"show", id}, []string{"show", "--json", id})
+		calls = append(calls, record("show", "--all", id), record("show", id), record("show", "--json", id))
 	}
 	for _, call := range calls {
 		var stdout, stderr bytes.Buffer
-		run(context.Background(), append([]string{"--data", data, "record"}, call...), nil, &stdout, &stderr)
+		run(context.Background(), append([]string{"--data", data}, call...), nil, &stdout, &stderr)
 		if stdout.Len()+stderr.Len() == 0 {
 			t.Errorf("%q prints nothing", call)
 		}
@@ -163,9 +176,21 @@ func TestATableFitsTheTerminal(t *testing.T) {
 	e.Usage.State, e.Usage.Total = exchange.UsageEstimated, 1_234_567
 	e.Cost = exchange.Cost{State: exchange.CostPriced, Nanos: 1_234_567_890}
 	rows := []recordRow{{Exchange: e, Session: e.Session, Model: e.Model}}
+	incidents := []ledger.Incident{{
+		Fingerprint: strings.Repeat("0123456789abcdef", 2), Rules: []string{"github-token", "generic-assignment"}, Developers: []string{e.Developer, "bob@example.com"},
+		First: e.Started, Last: e.Started, Sessions: 12, Exchanges: 1234, New: 123, Left: 1234, Redacted: 123_456, Blocked: 12,
+	}}
+	sightings := []ledger.Sighting{{
+		Secret:   exchange.Secret{Rule: "github-fine-grained-token", Path: "input[123].content[1].text", Mode: exchange.Reported, Places: 12},
+		Exchange: e.ID, Started: e.Started, Developer: e.Developer, Session: e.Session, Outcome: e.Outcome,
+	}}
 	for _, width := range []int{100, 120, 160} {
 		var out strings.Builder
-		if err := writeRecordTable(&out, rows, width); err != nil {
+		if err := errors.Join(
+			writeTable(&out, recordColumns(rows), rows, width),
+			writeTable(&out, incidentColumns(), incidents, width),
+			writeTable(&out, sightingColumns(), sightings, width),
+		); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(out.String()) {

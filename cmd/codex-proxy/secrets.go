@@ -12,6 +12,8 @@ import (
 
 // secretsCommands are the commands about secrets in what is sent.
 type secretsCommands struct {
+	List secretsListCommand `cmd:"" help:"List the secrets that requests carried, each once: who sent it, when, whether it left."`
+	Show secretsShowCommand `cmd:"" help:"Show one secret: who sent it, when, where it is on record, whether it left."`
 	Scan secretsScanCommand `cmd:"" help:"Find secrets in files, folders or standard input. Exits 1 when there are any."`
 }
 

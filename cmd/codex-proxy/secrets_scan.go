@@ -9,9 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"codex-proxy/internal/secrets"
+	"codex-proxy/internal/terminal"
 )
 
 type secretsScanCommand struct {
@@ -70,23 +70,19 @@ func (s *secretsScanCommand) Run(c *console) error {
 // printer returns what prints a row.
 func (s *secretsScanCommand) printer(out io.Writer) func(finding) error {
 	if s.JSON {
-		encoder := json.NewEncoder(out)
-		return func(f finding) error { return encoder.Encode(f) }
+		return func(f finding) error {
+			row, err := json.Marshal(f)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(out, escapeJSON(string(row)))
+			return err
+		}
 	}
 	return func(f finding) error {
-		_, err := fmt.Fprintf(out, "%s:%d-%d\t%s\t%s\t%s\n", printable(f.Path), f.Start, f.End, f.Rule, f.Class, f.Fingerprint[:16])
+		_, err := fmt.Fprintf(out, "%s:%d-%d\t%s\t%s\t%s\n", terminal.Safe(f.Path), f.Start, f.End, f.Rule, f.Class, shortFingerprint(f.Fingerprint))
 		return err
 	}
-}
-
-// printable keeps a file's name from moving the terminal's cursor.
-func printable(path string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7F && r < 0xA0 {
-			return '?'
-		}
-		return r
-	}, path)
 }
 
 // fileScan scans files in pieces, so that a file's size does not matter.
