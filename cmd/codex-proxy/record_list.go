@@ -119,25 +119,25 @@ func recordColumns(rows []recordRow) []column[recordRow] {
 			cell:   func(e recordRow) string { return e.Started.UTC().Format(time.DateTime) },
 			narrow: func(e recordRow) string { return e.Started.UTC().Format("01-02 15:04") },
 		},
-		{title: "developer", least: 10, cell: func(e recordRow) string { return e.Developer }},
+		{title: "developer", least: 8, cell: func(e recordRow) string { return e.Developer }},
 		{
 			title:  "session",
 			cell:   func(e recordRow) string { return e.Session },
 			narrow: func(e recordRow) string { return e.Session[max(0, len(e.Session)-8):] },
 		},
-		{title: "model", least: 8, cell: func(e recordRow) string { return e.Model }},
+		{title: "model", least: 6, cell: func(e recordRow) string { return e.Model }},
 		{title: "status", right: true, cell: func(e recordRow) string {
 			if e.Status == 0 {
 				return "-"
 			}
 			return fmt.Sprint(e.Status)
 		}},
-		{title: "outcome", least: 9, cell: func(e recordRow) string { return string(e.Outcome) }},
+		{title: "outcome", least: 7, cell: func(e recordRow) string { return string(e.Outcome) }},
 		{title: "tokens", right: true, cell: func(e recordRow) string { return recordTokens(e.Usage) }},
 		{title: "cost", right: true, cell: func(e recordRow) string { return recordCost(e.Cost) }},
 	}
 	if slices.ContainsFunc(rows, func(e recordRow) bool { return len(e.Findings) > 0 }) {
-		columns = append(columns, column[recordRow]{title: "secrets", cell: func(e recordRow) string { return secretsOf(e.Exchange) }})
+		columns = append(columns, column[recordRow]{title: "secrets", least: 7, cell: func(e recordRow) string { return secretsOf(e.Exchange) }})
 	}
 	return columns
 }
@@ -153,9 +153,12 @@ func secretsOf(e exchange.Exchange) string {
 		}
 	}
 	var words []string
-	for _, mode := range []exchange.FindingMode{exchange.Reported, exchange.Redacted, exchange.Blocked} {
-		if count[mode] > 0 {
-			words = append(words, fmt.Sprintf("%d %s", count[mode], becameWord(mode)))
+	for _, became := range []struct {
+		mode exchange.FindingMode
+		word string
+	}{{exchange.Reported, "left"}, {exchange.Redacted, "redacted"}, {exchange.Blocked, "blocked"}} {
+		if n := count[became.mode]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, became.word))
 		}
 	}
 	return list(words...) + when(fresh > 0, fmt.Sprintf(" (%d new)", fresh))

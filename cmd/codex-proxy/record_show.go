@@ -117,28 +117,21 @@ func (p *page) facts() {
 // secrets prints a line for each finding, those that are new first.
 func (p *page) secrets() {
 	const shown = 20
-	findings := slices.Clone(p.doc.Exchange.Findings)
-	slices.SortStableFunc(findings, func(a, b exchange.Finding) int {
-		if a.New == b.New {
-			return 0
-		}
-		if a.New {
-			return -1
-		}
-		return 1
+	e := &p.doc.Exchange
+	findings := slices.SortedStableFunc(slices.Values(e.Findings), func(a, b exchange.Finding) int {
+		return strings.Compare(sent(a.New), sent(b.New))
 	})
 	for i, f := range findings {
 		if i == shown && !p.all {
-			p.fact("secrets", "… %d more (--all shows them)", len(findings)-shown)
+			p.fact("secrets", "… %s more (--all shows them)", thousands(int64(len(findings)-shown)))
 			break
 		}
-		age := "resent"
-		if f.New {
-			age = "new"
-		}
-		p.fact("secret", "%s", list(f.Rule+" in "+f.Path, becameWord(p.doc.Exchange.Became(f)), age, "fingerprint "+shortFingerprint(f.Fingerprint)))
+		p.fact("secret", "%s", list(f.Rule+" in "+f.Path, becameWord(e.Became(f)), sent(f.New), "fingerprint "+shortFingerprint(f.Fingerprint)))
 	}
-	if n := p.doc.Exchange.UnknownPlaceholders; n > 0 {
+	if len(findings) >= exchange.MostFindings {
+		p.fact("secrets", "there may be more: a record keeps %s", thousands(exchange.MostFindings))
+	}
+	if n := e.UnknownPlaceholders; n > 0 {
 		p.fact("unknown", "%s in the answer that stand for no secret of the conversation: left as they are", plural(n, "placeholder"))
 	}
 }

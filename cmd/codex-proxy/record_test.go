@@ -128,18 +128,18 @@ func TestNothingThatIsPrintedDrivesTheTerminal(t *testing.T) {
 		}
 	}
 	days := []string{"--from=2026-02-16", "--to=2026-02-16"}
-	record := func(call ...string) []string { return append([]string{"record"}, call...) }
+	look := func(call ...string) []string { return append([]string{"record"}, call...) }
 	calls := [][]string{
-		append(record("list"), days...),
-		append(record("list", "--json"), days...),
-		append(record("search", "red"), days...),
-		append(record("search", "--json", "red"), days...),
-		append(record("search", hostile), days...),
-		append(record("search", "not there "+hostile), days...),
-		append(record("origin", "red"), days...),
-		append(record("origin", "--json", "red"), days...),
-		append(record("origin", "not there "+hostile), days...),
-		record("show", "not there "+hostile),
+		append(look("list"), days...),
+		append(look("list", "--json"), days...),
+		append(look("search", "red"), days...),
+		append(look("search", "--json", "red"), days...),
+		append(look("search", hostile), days...),
+		append(look("search", "not there "+hostile), days...),
+		append(look("origin", "red"), days...),
+		append(look("origin", "--json", "red"), days...),
+		append(look("origin", "not there "+hostile), days...),
+		look("show", "not there "+hostile),
 		{"usage", "rebuild"},
 		{"usage", "2026-02-16"},
 		{"usage", "2026-02-16", "--json"},
@@ -152,7 +152,7 @@ func TestNothingThatIsPrintedDrivesTheTerminal(t *testing.T) {
 		{"secrets", "show", "aaaaaaaa" + hostile},
 	}
 	for _, id := range ids {
-		calls = append(calls, record("show", "--all", id), record("show", id), record("show", "--json", id))
+		calls = append(calls, look("show", "--all", id), look("show", id), look("show", "--json", id))
 	}
 	for _, call := range calls {
 		var stdout, stderr bytes.Buffer
@@ -175,6 +175,7 @@ func TestATableFitsTheTerminal(t *testing.T) {
 	}
 	e.Usage.State, e.Usage.Total = exchange.UsageEstimated, 1_234_567
 	e.Cost = exchange.Cost{State: exchange.CostPriced, Nanos: 1_234_567_890}
+	e.Findings = []exchange.Finding{{Fingerprint: "a", Mode: exchange.Reported, New: true}, {Fingerprint: "b", Mode: exchange.Redacted}}
 	rows := []recordRow{{Exchange: e, Session: e.Session, Model: e.Model}}
 	incidents := []ledger.Incident{{
 		Fingerprint: strings.Repeat("0123456789abcdef", 2), Rules: []string{"github-token", "generic-assignment"}, Developers: []string{e.Developer, "bob@example.com"},

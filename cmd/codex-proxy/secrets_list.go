@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -90,11 +91,11 @@ func (cmd *secretsListCommand) Run(c *console) error {
 			left++
 		}
 	}
-	if left == 0 {
-		return nil
+	advice := "\n'codex-proxy secrets show FINGERPRINT' says who sent one, when, and where it is on record.\n"
+	if left > 0 {
+		advice = fmt.Sprintf("\n%s of them left as found, with the exchanges under LEFT: replace what is real where it was issued.", grouped(int64(left))) + advice
 	}
-	_, err = fmt.Fprintf(c.stdout, "\n%s of them left as found, with the exchanges under LEFT: replace what is real where it was issued.\n"+
-		"'codex-proxy secrets show FINGERPRINT' says who sent it, when, and where it is on record.\n", grouped(int64(left)))
+	_, err = io.WriteString(c.stdout, advice)
 	return err
 }
 
@@ -150,6 +151,14 @@ func becameWord(mode exchange.FindingMode) string {
 		return "blocked"
 	}
 	return string(mode)
+}
+
+// sent says whether a secret came anew, or with a history that was sent before.
+func sent(fresh bool) string {
+	if fresh {
+		return "new"
+	}
+	return "resent"
 }
 
 // shortFingerprint is as much of a fingerprint as tells it from any other.

@@ -144,7 +144,8 @@ func seenLine(i ledger.Incident) string {
 	if i.Exchanges > 1 {
 		times += " to " + moment(i.Last)
 	}
-	return fmt.Sprintf("%s: %s, %s; %s brought it anew", times, plural(int(i.Exchanges), "exchange"), plural(int(i.Sessions), "session"), grouped(i.New))
+	carried := list(plural(int(i.Exchanges), "exchange"), when(i.Sessions > 0, plural(int(i.Sessions), "session")))
+	return fmt.Sprintf("%s: %s; %s brought it anew", times, carried, grouped(i.New))
 }
 
 // leftLine answers whether a secret got out.
@@ -200,12 +201,7 @@ func sightingColumns() []column[ledger.Sighting] {
 		{title: "PLACE", least: 12, cell: func(s ledger.Sighting) string {
 			return s.Path + when(s.Places > 1, fmt.Sprintf(" and %d more", s.Places-1))
 		}},
-		{title: "SENT", cell: func(s ledger.Sighting) string {
-			if s.New {
-				return "new"
-			}
-			return "resent"
-		}},
+		{title: "SENT", cell: func(s ledger.Sighting) string { return sent(s.New) }},
 		{title: "BECAME", least: 8, cell: func(s ledger.Sighting) string { return becameWord(s.Mode) }},
 		{title: "EXCHANGE", least: 9, cell: func(s ledger.Sighting) string { return string(s.Outcome) }},
 	}
