@@ -41,6 +41,8 @@ type commands struct {
 	Record    recordCommand    `cmd:"" help:"Look up what was sent and answered: list, show, search, origin."`
 
 	Secrets secretsCommands `cmd:"" help:"Look up the secrets that were found, and find those in files: list, show, scan."`
+	Setup   setupCommand    `cmd:"" help:"Make the Codex of this machine use the proxy, or take that back."`
+	Secrets secretsCommands `cmd:"" help:"Find secrets: what would be redacted."`
 
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`

@@ -97,6 +97,9 @@ type Settings struct {
 	ModelProviders map[string]Upstream `toml:"model_providers"`
 }
 
+// Proxy is the provider that setup makes; it is zero when there is none.
+func (s Settings) Proxy() Upstream { return s.ModelProviders[providerKey] }
+
 // Upstream is one of config.toml's providers.
 type Upstream struct {
 	BaseURL            string `toml:"base_url"`

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"codex-proxy/internal/onboard"
+	"codex-proxy/internal/terminal"
+
+	"golang.org/x/term"
+)
+
+type setupCommand struct {
+	URL       string `name:"url" help:"The proxy's address. By default the one that this machine is set up for." placeholder:"URL"`
+	Token     string `help:"Your token. Without it, setup asks, and shows nothing of what you type." placeholder:"TOKEN"`
+	DryRun    bool   `help:"Show what would change, as a diff, and change nothing." env:"-" xor:"what"`
+	Uninstall bool   `help:"Take back what setup did, on this machine." env:"-" xor:"what"`
+	Print     bool   `help:"Print the blocks for managed machines (MDM) instead: /etc/codex, macOS profile." env:"-" xor:"what"`
+}
+
+// Help is the long form of the command's help.
+func (*setupCommand) Help() string {
+	return `Makes the Codex of this machine use the proxy: checks the token, writes two files in ~/.codex (or $CODEX_HOME), and ends with one real request. All else in config.toml stays as it is, and is backed up. Run it again for a new token or another address.`
+}
+
+func (cmd *setupCommand) Run(c *console) error {
+	home, err := onboard.FindHome(os.Getenv)
+	if err != nil {
+		return err
+	}
+	if cmd.Uninstall {
+		return cmd.uninstall(c, home)
+	}
+	address, err := cmd.address(home)
+	if err != nil {
+		return err
+	}
+	if cmd.Print {
+		return onboard.PrintManaged(c.stdout, address)
+	}
+	token, err := cmd.token(c)
+	if err != nil {
+		return err
+	}
+	proxy := onboard.NewProxy(address)
+	who, err := proxy.Whoami(c.ctx, token)
+	if err != nil {
+		return fmt.Errorf("%w. Nothing was changed", bare(err))
+	}
+	fmt.Fprintf(c.stdout, "This token belongs to %s (team %s).\n", terminal.Safe(who.Developer), terminal.Safe(who.Team))
+	offer, err := proxy.Offer(c.ctx)
+	if err != nil {
+		return fmt.Errorf("%w. Nothing was changed", bare(err))
+	}
+	change, err := onboard.PlanSetup(home, onboard.Provider{
+		BaseURL: address.BaseURL(), WebSocket: offer.WebSocket, TokenCommand: onboard.PrintCommand(home.TokenFile()),
+	}, token)
+	if err != nil {
+		return fmt.Errorf("%w. Nothing was changed", bare(err))
+	}
+	if cmd.DryRun {
+		printLeftovers(c, home)
+		return showChange(c, home, change, "written")
+	}
+	backup, err := change.Apply(time.Now())
+	if err != nil {
+		return fmt.Errorf("%w. Nothing was changed", err)
+	}
+	if backup != "" {
+		fmt.Fprintf(c.stdout, "Your config.toml as it was is kept as %s.\n", backup)
+	}
+	fmt.Fprintf(c.stdout, "Codex on this machine now uses %s.\n", address)
+	printLeftovers(c, home)
+	return cmd.ask(c, home, proxy, token)
+}
+
+// ask ends a setup with a real request.
+func (cmd *setupCommand) ask(c *console, home onboard.Home, proxy *onboard.Proxy, token string) error {
+	config, err := home.ReadConfig()
+	if err != nil {
+		return err
+	}
+	settings, err := onboard.ReadSettings(config)
+	if err != nil {
+		return err
+	}
+	reply, err := proxy.Ask(c.ctx, token, settings.Model)
+	if err != nil {
+		return fmt.Errorf("%w. Codex is set up, but a request through the proxy fails; 'codex-proxy doctor --client' looks into it, 'codex-proxy setup --uninstall' takes the setup back", bare(err))
+	}
+	_, err = fmt.Fprintf(c.stdout, "Asked for a hello, the model says: %s\n", terminal.Safe(reply.Line))
+	if _, missing := exec.LookPath("codex"); missing != nil {
+		fmt.Fprintf(c.stderr, "codex-proxy: there is no 'codex' in the PATH: 'npm install -g @openai/codex' installs it\n")
+	}
+	return err
+}
+
+func (cmd *setupCommand) uninstall(c *console, home onboard.Home) error {
+	change, err := onboard.PlanUninstall(home)
+	if err != nil {
+		return fmt.Errorf("%w. Nothing was changed", bare(err))
+	}
+	if change.IsEmpty() {
+		_, err := fmt.Fprintln(c.stdout, "Codex is not set up for codex-proxy on this machine: there is nothing to take back.")
+		return err
+	}
+	if _, err := change.Apply(time.Now()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.stdout, "Codex is as it was before setup. The token is removed from %s; it stays valid until it is revoked.\n", home.TokenFile())
+	return err
+}
+
+// showChange prints what would be changed.
+func showChange(c *console, home onboard.Home, change *onboard.Change, what string) error {
+	diff := change.Diff()
+	if diff == "" {
+		diff = home.Config() + " would stay as it is.\n"
+	}
+	_, err := fmt.Fprintf(c.stdout, "%s%s would be %s. Nothing was changed.\n", terminal.SafeLines(strings.ReplaceAll(diff, "\r\n", "\n")), home.TokenFile(), what)
+	return err
+}
+
+// address is the proxy's: the one named, else the one that Codex uses already.
+func (cmd *setupCommand) address(home onboard.Home) (onboard.Address, error) {
+	text := cmd.URL
+	if text == "" {
+		config, err := home.ReadConfig()
+		if err != nil {
+			return onboard.Address{}, err
+		}
+		settings, err := onboard.ReadSettings(config)
+		if err != nil {
+			return onboard.Address{}, fmt.Errorf("%s: %w", home.Config(), err)
+		}
+		text = settings.Proxy().BaseURL
+	}
+	if text == "" {
+		return onboard.Address{}, misuse("which proxy? Give its address: codex-proxy setup --url https://codex-proxy.example.com")
+	}
+	address, err := onboard.ParseAddress(text)
+	if err != nil {
+		return address, misuse("%v", err)
+	}
+	return address, nil
+}
+
+// token is the developer's: given, or asked for.
+func (cmd *setupCommand) token(c *console) (string, error) {
+	token := strings.TrimSpace(cmd.Token)
+	if token == "" {
+		input, ok := c.stdin.(*os.File)
+		if !ok || !term.IsTerminal(int(input.Fd())) {
+			return "", misuse("there is no token and no terminal to ask for one: put it in CODEX_PROXY_TOKEN, or give --token")
+		}
+		fmt.Fprint(c.stderr, "Your token (it is not shown): ")
+		typed, err := readHidden(c.ctx, input)
+		fmt.Fprintln(c.stderr)
+		if err != nil {
+			return "", fmt.Errorf("read the token: %w", err)
+		}
+		token = strings.TrimSpace(typed)
+	}
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", misuse("that is no token: it is empty, or has blanks or other characters that a token cannot have")
+	}
+	return token, nil
+}
+
+// readHidden reads a line from a terminal that shows nothing of it. Who
+// interrupts it finds the terminal as it was.
+func readHidden(ctx context.Context, input *os.File) (string, error) {
+	fd := int(input.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	type line struct {
+		text []byte
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		typed <- line{text, err}
+	}()
+	select {
+	case got := <-typed:
+		return string(got.text), got.err
+	case <-ctx.Done(): // the read goes on until the process ends, which is now
+		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
+	}
+}
+
+func printLeftovers(c *console, home onboard.Home) {
+	for _, left := range onboard.FindLeftovers(home, os.Getenv) {
+		fmt.Fprintf(c.stderr, "codex-proxy: warning: %s.\n", terminal.Safe(left.String()))
+	}
+}
+
+// bare is an error whose sentence goes on, so without its full stop, and safe to
+// print, as it may hold what a server said.
+func bare(err error) error {
+	return &bareError{err}
+}
+
+type bareError struct{ error }
+
+func (e *bareError) Error() string {
+	return strings.TrimSuffix(terminal.Safe(e.error.Error()), ".")
+}
+
+func (e *bareError) Unwrap() error { return e.error }
