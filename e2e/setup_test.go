@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"codex-proxy/internal/simulated"
@@ -51,23 +53,80 @@ func (p *proxy) front(webSocket bool, developers map[string]string) string {
 // machine is a developer's machine: a home, and what is run in it.
 type machine struct {
 	*cli
+	as *syscall.SysProcAttr
 }
 
 // newMachine returns a machine whose Codex has the given config.toml; nil is none.
-func (p *proxy) newMachine(config []byte) *machine {
-	p.t.Helper()
-	home := p.t.TempDir()
-	m := &machine{&cli{t: p.t, home: home}}
-	m.env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "NO_COLOR=1"}
+func (p *proxy) newMachine(t *testing.T, config []byte) *machine {
+	t.Helper()
+	m := &machine{cli: &cli{t: t, home: t.TempDir()}}
+	m.env = []string{"HOME=" + m.home, "PATH=" + os.Getenv("PATH"), "NO_COLOR=1"}
 	if err := os.Mkdir(m.codexHome(), 0o755); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if config != nil {
 		if err := os.WriteFile(m.config(), config, 0o640); err != nil {
-			p.t.Fatal(err)
+			t.Fatal(err)
 		}
 	}
 	return m
+}
+
+// lock makes Codex's directory one in which nothing can be made.
+func (m *machine) lock() { m.forbid(m.codexHome()) }
+
+// linkAway makes config.toml a link into a directory in which nothing can be
+// made, so that it fails when the token is written already.
+func (m *machine) linkAway() {
+	m.t.Helper()
+	dotfiles := filepath.Join(m.home, "dotfiles")
+	if err := os.Mkdir(dotfiles, 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dotfiles, "codex.toml"), []byte("model = \"x\"\n"), 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dotfiles, "codex.toml"), m.config()); err != nil {
+		m.t.Fatal(err)
+	}
+	m.forbid(dotfiles)
+}
+
+// forbid takes the right to write from a directory. Root may write everywhere,
+// so commands are then run as nobody, to whom all else in the home belongs.
+func (m *machine) forbid(dir string) {
+	m.t.Helper()
+	if err := os.Chmod(dir, 0o555); err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { _ = os.Chmod(dir, 0o755) })
+	if os.Getuid() != 0 {
+		return
+	}
+	const nobody = 65534
+	m.as = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	err := filepath.WalkDir(m.home, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, nobody, nobody))
+	})
+	err = errors.Join(err, os.Chmod(filepath.Dir(binary), 0o755))
+	for parent := m.home; err == nil && parent != os.TempDir() && parent != "/"; parent = filepath.Dir(parent) {
+		err = os.Chmod(parent, 0o755)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// mustHoldNothingOfOurs fails when something of setup's is left in the home, but
+// for the copy of what there was before.
+func (m *machine) mustHoldNothingOfOurs() {
+	m.t.Helper()
+	if config, err := os.ReadFile(m.config()); err == nil && bytes.Contains(config, []byte("written by codex-proxy setup")) {
+		m.t.Errorf("config.toml still says:\n%s", config)
+	}
+	if _, err := os.Lstat(filepath.Join(m.codexHome(), "codex-proxy-token")); err == nil {
+		m.t.Error("the token file is still there")
+	}
 }
 
 func (m *machine) codexHome() string { return filepath.Join(m.home, ".codex") }
@@ -77,7 +136,7 @@ func (m *machine) config() string    { return filepath.Join(m.codexHome(), "conf
 func (m *machine) codexProxy(args ...string) (out string, code int) {
 	m.t.Helper()
 	run := exec.CommandContext(m.t.Context(), binary, args...)
-	run.Env, run.Dir = m.env, m.home
+	run.Env, run.Dir, run.SysProcAttr = m.env, m.home, m.as
 	var all bytes.Buffer
 	run.Stdout, run.Stderr = &all, &all
 	if err := run.Run(); err != nil && run.ProcessState == nil {
@@ -146,28 +205,155 @@ func TestCodexAnswersOnceItsMachineIsSetUp(t *testing.T) {
 		p := newProxy(t, simulated.Options{})
 		token := p.developer("alice@example.com")
 		address := p.front(webSocket, map[string]string{token: "alice@example.com"})
-		for _, name := range []string{"none", "other_settings", "other_provider", "openai_base_url", "crlf_no_last_newline", "byte_order_mark", "multi_line_strings", "set_up_before", "codex_wrote_inside"} {
-			t.Run(fmt.Sprintf("%s websocket=%t", name, webSocket), func(t *testing.T) {
-				p.t = t
-				m := p.newMachine(before(t, name))
-				was := m.hash()
-				p.openai.Play(simulated.Say("Hello from the setup"), simulated.Say("Hello from Codex"))
+		for _, name := range []string{
+			"none", "empty", "other_settings", "other_provider", "openai_base_url", "crlf_no_last_newline",
+			"byte_order_mark", "multi_line_strings", "dotted_keys", "set_up_before", "codex_wrote_inside",
+		} {
+			t.Run(fmt.Sprintf("%s, websocket %t", name, webSocket), func(t *testing.T) {
+				config := before(t, name)
+				m := p.newMachine(t, config)
+				p.openai.Play(simulated.Say("Hello from setup"), simulated.Say("Hello from Codex"))
 				out, code := m.codexProxy("setup", "--url", address, "--token", token)
-				if code != 0 || !strings.Contains(out, "belongs to alice@example.com (team default)") || !strings.Contains(out, "Hello from the setup") || strings.Contains(out, token) {
+				if code != 0 || !strings.Contains(out, "belongs to alice@example.com (team default)") || !strings.Contains(out, "Hello from setup") || strings.Contains(out, token) {
 					t.Fatalf("setup exited with %d and said:\n%s", code, out)
 				}
-				first := len(p.openai.Received())
+				asked := len(p.openai.Received())
 				m.run("say hello").must(t, "Hello from Codex")
-				for _, r := range p.openai.Received()[first:] {
-					if got := r.Transport; (got == simulated.WebSocket) != webSocket {
-						t.Errorf("Codex came over %s", got)
+				posts, frames := 0, 0
+				for _, r := range p.openai.Received()[asked:] {
+					switch {
+					case r.Transport == simulated.WebSocket:
+						frames++
+					case r.Method == http.MethodPost:
+						posts++
 					}
+				}
+				if (frames > 0) != webSocket || (posts > 0) == webSocket {
+					t.Errorf("Codex sent %d frames over a WebSocket and %d requests over HTTP", frames, posts)
 				}
 				if out, code := m.codexProxy("setup", "--uninstall"); code != 0 {
 					t.Fatalf("uninstall exited with %d and said:\n%s", code, out)
 				}
-				_ = was
+				m.mustHoldNothingOfOurs()
+				if name == "set_up_before" || name == "codex_wrote_inside" {
+					return // it was ours before
+				}
+				if got, err := os.ReadFile(m.config()); !bytes.Equal(got, config) || (err == nil) != (config != nil) {
+					t.Errorf("uninstall left %q, %v, want %q", got, err, config)
+				}
 			})
 		}
+	}
+}
+
+func TestCodexGoesItsEarlierWayAfterUninstall(t *testing.T) {
+	for _, w := range ways {
+		t.Run(string(w), func(t *testing.T) {
+			earlier, now := newProxy(t, simulated.Options{}), newProxy(t, simulated.Options{})
+			m := &machine{cli: earlier.newCLI(w, earlier.developer("alice@example.com"))}
+			token := now.developer("alice@example.com")
+			config, err := os.ReadFile(m.config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			now.openai.Play(simulated.Say("Hello"), simulated.Say("Now"))
+			if out, code := m.codexProxy("setup", "--url", now.front(true, map[string]string{token: "alice@example.com"}), "--token", token); code != 0 {
+				t.Fatalf("setup exited with %d and said:\n%s", code, out)
+			}
+			m.run("where are you").must(t, "Now")
+			if sent := len(earlier.openai.Received()); sent > 0 {
+				t.Errorf("the earlier proxy was sent %d requests", sent)
+			}
+			if out, code := m.codexProxy("setup", "--uninstall"); code != 0 {
+				t.Fatalf("uninstall exited with %d and said:\n%s", code, out)
+			}
+			m.mustHoldNothingOfOurs()
+			if got, err := os.ReadFile(m.config()); err != nil || !bytes.Equal(got, config) {
+				t.Errorf("uninstall left %q, %v, want %q", got, err, config)
+			}
+			earlier.openai.Play(simulated.Say("As before"))
+			m.run("where are you").must(t, "As before")
+		})
+	}
+}
+
+// TestWhatCodexWritesWhileSetUpStays holds uninstalling to keep what Codex has
+// put between our lines.
+func TestWhatCodexWritesWhileSetUpStays(t *testing.T) {
+	p := newProxy(t, simulated.Options{})
+	token := p.developer("alice@example.com")
+	m := p.newMachine(t, []byte("[tui]\nnotifications = true\n"))
+	p.openai.Play(simulated.Say("Hello"))
+	if out, code := m.codexProxy("setup", "--url", p.front(true, map[string]string{token: "alice@example.com"}), "--token", token); code != 0 {
+		t.Fatalf("setup exited with %d and said:\n%s", code, out)
+	}
+	for _, args := range [][]string{{"mcp", "add", "files", "--", "files", "--root", "/srv"}, {"features", "enable", "fast_mode"}} {
+		run := exec.CommandContext(t.Context(), codex, args...)
+		run.Env, run.Dir = m.env, m.home
+		if out, err := run.CombinedOutput(); err != nil {
+			t.Fatalf("codex %v: %v\n%s", args, err, out)
+		}
+	}
+	if out, code := m.codexProxy("setup", "--uninstall"); code != 0 {
+		t.Fatalf("uninstall exited with %d and said:\n%s", code, out)
+	}
+	m.mustHoldNothingOfOurs()
+	got, err := os.ReadFile(m.config())
+	if want := "[tui]\nnotifications = true\n\n[mcp_servers.files]\ncommand = \"files\"\nargs = [\"--root\", \"/srv\"]\n\n[features]\nfast_mode = true\n"; err != nil || string(got) != want {
+		t.Errorf("uninstall left %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestAFailedSetupChangesNothing looks at every byte and mode below the home.
+func TestAFailedSetupChangesNothing(t *testing.T) {
+	p := newProxy(t, simulated.Options{})
+	token := p.developer("alice@example.com")
+	address := p.front(true, map[string]string{token: "alice@example.com"})
+	nobody := httptest.NewServer(http.NotFoundHandler())
+	defer nobody.Close()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for _, c := range []struct {
+		name, url, token, config string
+		arrange                  func(*machine)
+		code                     int
+		says                     string
+	}{
+		{name: "an unknown token", url: address, token: "nonsense", code: 1, says: "codex-proxy: this token is not known. Ask for a new one. (request req-1). Nothing was changed"},
+		{name: "no token", url: address, code: 2, says: "there is no token and no terminal to ask for one"},
+		{name: "an unreachable proxy", url: gone.URL, token: token, code: 1, says: "the proxy at " + gone.URL + " cannot be reached"},
+		{name: "no proxy there", url: nobody.URL, token: token, code: 1, says: nobody.URL + " is not a codex-proxy"},
+		{name: "no address", url: "nowhere", token: token, code: 2, says: `"nowhere" is not an address of the proxy`},
+		{name: "a broken config.toml", url: address, token: token, config: "model = \"open\nx = 1\n", code: 1, says: "config.toml: line 1: "},
+		{name: "a provider made by hand", url: address, token: token, config: string(before(t, "hand_made_provider")), code: 1, says: "config.toml: line 3: there is a provider"},
+		{name: "a directory that cannot be written", url: address, token: token, config: "model = \"x\"\n", arrange: (*machine).lock, code: 1, says: "permission denied. Nothing was changed"},
+		{name: "a linked config.toml that cannot be written", url: address, token: token, arrange: (*machine).linkAway, code: 1, says: "permission denied. Nothing was changed"},
+		{name: "a dry run", url: address, token: token, config: "model = \"x\"\n", arrange: func(m *machine) {}, code: 0, says: "+model_provider = \"codex-proxy\"\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var config []byte
+			if c.config != "" {
+				config = []byte(c.config)
+			}
+			m := p.newMachine(t, config)
+			if c.arrange != nil {
+				c.arrange(m)
+			}
+			was := m.hash()
+			args := []string{"setup", "--url", c.url}
+			if c.token != "" {
+				args = append(args, "--token", c.token)
+			}
+			if c.code == 0 {
+				args = append(args, "--dry-run")
+			}
+			out, code := m.codexProxy(args...)
+			if code != c.code || !strings.Contains(out, c.says) || strings.Contains(out, token) {
+				t.Errorf("setup exited with %d, want %d, and said, where %q was expected:\n%s", code, c.code, c.says, out)
+			}
+			if m.hash() != was {
+				t.Error("the home is not as it was")
+			}
+		})
 	}
 }

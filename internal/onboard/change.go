@@ -50,8 +50,11 @@ func PlanUninstall(home Home) (*Change, error) {
 	if change.after, err = Uninstall(before); err != nil {
 		return nil, fmt.Errorf("%s: %w", home.Config(), err)
 	}
-	if len(change.after) == 0 && len(before) > 0 && !home.hasBackup() {
-		change.after = nil // there was no file before setup
+	if len(change.after) == 0 {
+		change.after = []byte{}
+		if len(before) > 0 && !home.hasBackup() {
+			change.after = nil // there was no file before setup
+		}
 	}
 	return change, nil
 }
@@ -112,11 +115,12 @@ func (c *Change) Apply(now time.Time) (backup string, err error) {
 		undo = append(undo, func() error { return os.Remove(string(c.home)) })
 	}
 	if c.backUp {
-		backup = c.home.Config() + ".backup-" + now.UTC().Format("20060102-150405")
-		if err := copyBeside(c.home.Config(), backup, c.before); err != nil {
+		copied := c.home.Config() + ".backup-" + now.UTC().Format("20060102-150405")
+		if err := copyBeside(c.home.Config(), copied, c.before); err != nil {
 			return "", fmt.Errorf("back up Codex's configuration: %w", err)
 		}
-		undo = append(undo, func() error { return os.Remove(backup) })
+		undo = append(undo, func() error { return os.Remove(copied) })
+		backup = copied
 	}
 	previous, err := os.ReadFile(c.home.TokenFile())
 	switch {
