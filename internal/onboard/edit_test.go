@@ -149,10 +149,10 @@ func TestUninstallLeavesWhatWasNeverSetUp(t *testing.T) {
 
 func TestSetupSaysWhichLineIsNoTOML(t *testing.T) {
 	for text, says := range map[string]string{
-		"a = 1\nb = \"open\n":                     "line 2",
-		"a = 1\na = 2\n":                          "line 2",
-		"x = 1\nmodel_providers = { x = {} }\n":   "line 2: model_providers is one inline table",
-		"[model_providers]\ncodex-proxy = {}\n":   "line 2: there is a provider",
+		"a = 1\nb = \"open\n":                      "line 2",
+		"a = 1\na = 2\n":                           "line 2",
+		"x = 1\nmodel_providers = { x = {} }\n":    "line 2: model_providers is one inline table",
+		"[model_providers]\ncodex-proxy = {}\n":    "line 2: there is a provider",
 		"model_providers.codex-proxy.name = 'x'\n": "line 1: there is a provider",
 	} {
 		if _, err := Setup([]byte(text), proxied(true)); err == nil || !strings.Contains(err.Error(), says) {
