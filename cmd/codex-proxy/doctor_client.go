@@ -20,7 +20,7 @@ func (cmd *doctorCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	doctor := onboard.Doctor{Home: home, Getenv: os.Getenv, Codex: "codex", Now: time.Now}
+	doctor := onboard.Doctor{Home: home, System: onboard.SystemDirectory(os.Getenv), Getenv: os.Getenv, Codex: "codex", Now: time.Now}
 	if cmd.URL != "" {
 		address, err := onboard.ParseAddress(cmd.URL)
 		if err != nil {

@@ -36,6 +36,14 @@ func FindHome(getenv func(string) string) (Home, error) {
 	return Home(filepath.Join(user, ".codex")), nil
 }
 
+// SystemDirectory is where the machine's own configuration of Codex lies.
+func SystemDirectory(getenv func(string) string) string {
+	if runtime.GOOS == "windows" {
+		return filepath.Join(getenv("ProgramData"), "OpenAI", "Codex")
+	}
+	return "/etc/codex"
+}
+
 // userHome is the developer's home directory.
 func userHome(getenv func(string) string) (string, error) {
 	name := "HOME"
