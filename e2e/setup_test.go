@@ -357,3 +357,87 @@ func TestAFailedSetupChangesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestAManagedMachineCannotGoRoundTheProxy puts what setup --print prints into
+// /etc/codex, in a mount namespace of its own, and lets the developer try.
+func TestAManagedMachineCannotGoRoundTheProxy(t *testing.T) {
+	if os.Getuid() != 0 || exec.Command("unshare", "--mount", "true").Run() != nil {
+		t.Skip("/etc/codex can be made only where root may have mounts of its own (unshare --mount)")
+	}
+	managed, own := newProxy(t, simulated.Options{}), newProxy(t, simulated.Options{})
+	m := managed.newMachine(t, []byte(fmt.Sprintf(`model_provider = "own"
+[model_providers.own]
+name = "own"
+base_url = "http://%[1]s/v1"
+wire_api = "responses"
+[model_providers.own.auth]
+command = "echo"
+args = [%[2]q]
+[model_providers.codex-proxy]
+base_url = "http://%[1]s/v1"
+`, own.address, own.developer("alice@example.com"))))
+	if err := os.WriteFile(filepath.Join(m.codexHome(), "codex-proxy-token"), []byte(managed.developer("alice@example.com")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	printed, code := m.codexProxy("setup", "--print", "--url", "http://"+managed.address)
+	if code != 0 {
+		t.Fatalf("setup --print exited with %d and said:\n%s", code, printed)
+	}
+	unix, _, _ := strings.Cut(printed, "# Windows")
+	etc := filepath.Join(t.TempDir(), "etc")
+	if out, err := exec.Command("cp", "-a", "/etc", etc).CombinedOutput(); err != nil {
+		t.Fatalf("copy /etc: %v\n%s", err, out)
+	}
+	if err := os.MkdirAll(filepath.Join(etc, "codex"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(etc, "codex", "requirements.toml"), []byte(unix), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, attempt := range [][]string{
+		nil,
+		{"-c", `model_provider="own"`},
+		{"-c", `model_provider="openai"`, "-c", fmt.Sprintf(`openai_base_url="http://%s/v1"`, own.address)},
+		{"-c", fmt.Sprintf(`model_providers.codex-proxy.base_url="http://%s/v1"`, own.address)},
+	} {
+		managed.openai.Play(simulated.Say("through the proxy"))
+		script := `mount --bind "$0" /etc && exec "$@"`
+		args := append([]string{"--mount", "sh", "-c", script, etc, codex, "exec", "--skip-git-repo-check"}, attempt...)
+		run := exec.CommandContext(t.Context(), "unshare", append(args, "say hello")...)
+		run.Env, run.Dir = m.env, m.home
+		var errs bytes.Buffer
+		run.Stderr = &errs
+		out, err := run.Output()
+		if err != nil || strings.TrimSpace(string(out)) != "through the proxy" {
+			t.Errorf("codex %v said %q, %v\n%s", attempt, out, err, errs.String())
+		}
+	}
+	if went := len(own.openai.Received()); went > 0 {
+		t.Errorf("%d requests went round the proxy", went)
+	}
+}
+
+func TestDoctorFindsASetUpMachineHealthy(t *testing.T) {
+	p := newProxy(t, simulated.Options{})
+	token := p.developer("alice@example.com")
+	m := p.newMachine(t, nil)
+	m.env = append(m.env, "PATH="+filepath.Dir(codex)+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	p.openai.Play(simulated.Say("Hello"), simulated.Say("Still here"))
+	if out, code := m.codexProxy("setup", "--url", p.front(true, map[string]string{token: "alice@example.com"}), "--token", token); code != 0 {
+		t.Fatalf("setup exited with %d and said:\n%s", code, out)
+	}
+	out, code := m.codexProxy("doctor", "--client", "--json")
+	var findings []struct{ Check, Verdict, Detail string }
+	if err := json.Unmarshal([]byte(out), &findings); err != nil || code != 0 {
+		t.Fatalf("doctor exited with %d and said:\n%s", code, out)
+	}
+	for _, f := range findings {
+		if f.Verdict != "ok" {
+			t.Errorf("%+v", f)
+		}
+	}
+	p.command("developer", "disable", "alice@example.com")
+	if out, code := m.codexProxy("doctor", "--client"); code != 1 || !strings.Contains(out, "access for alice@example.com is disabled") || strings.Contains(out, token) {
+		t.Errorf("doctor exited with %d and said:\n%s", code, out)
+	}
+}
