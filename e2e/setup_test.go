@@ -436,6 +436,18 @@ func TestDoctorFindsASetUpMachineHealthy(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
+	if err := os.Truncate(filepath.Join(m.codexHome(), "codex-proxy-token"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := m.codexProxy("doctor", "--client"); code != 1 || !strings.Contains(out, "codex-proxy-token is empty") {
+		t.Errorf("doctor exited with %d and said:\n%s", code, out)
+	}
+	if s := m.run("hello"); s.code == 0 || !strings.Contains(s.err, "provider auth command `cat` produced an empty token") {
+		t.Errorf("without a token, codex said %q\n%s", s.out, s.err)
+	}
+	if err := os.WriteFile(filepath.Join(m.codexHome(), "codex-proxy-token"), []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	p.command("developer", "disable", "alice@example.com")
 	if out, code := m.codexProxy("doctor", "--client"); code != 1 || !strings.Contains(out, "access for alice@example.com is disabled") || strings.Contains(out, token) {
 		t.Errorf("doctor exited with %d and said:\n%s", code, out)
