@@ -18,9 +18,9 @@ import (
 type setupCommand struct {
 	URL       string `name:"url" help:"The proxy's address. By default the one that this machine is set up for." placeholder:"URL"`
 	Token     string `help:"Your token. Without it, setup asks, and shows nothing of what you type." placeholder:"TOKEN"`
-	DryRun    bool   `help:"Show what would change, as a diff, and change nothing." env:"-" xor:"what"`
-	Uninstall bool   `help:"Take back what setup did, on this machine." env:"-" xor:"what"`
-	Print     bool   `help:"Print the blocks for managed machines (MDM) instead: /etc/codex, macOS profile." env:"-" xor:"what"`
+	DryRun    bool   `help:"Show what would change, as a diff, and change nothing." env:"-" xor:"dry-run"`
+	Uninstall bool   `help:"Take back what setup did, on this machine." env:"-" xor:"uninstall"`
+	Print     bool   `help:"Print the blocks for managed machines (MDM) instead: /etc/codex, macOS profile." env:"-" xor:"dry-run,uninstall"`
 }
 
 // Help is the long form of the command's help.
@@ -109,6 +109,9 @@ func (cmd *setupCommand) uninstall(c *console, home onboard.Home) error {
 		_, err := fmt.Fprintln(c.stdout, "Codex is not set up for codex-proxy on this machine: there is nothing to take back.")
 		return err
 	}
+	if cmd.DryRun {
+		return showChange(c, home, change, "removed")
+	}
 	if _, err := change.Apply(time.Now()); err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func (cmd *setupCommand) uninstall(c *console, home onboard.Home) error {
 	return err
 }
 
-// showChange prints what would be changed.
+// showChange prints what would be changed, and what would become of the token file.
 func showChange(c *console, home onboard.Home, change *onboard.Change, what string) error {
 	diff := change.Diff()
 	if diff == "" {
