@@ -38,7 +38,7 @@ func (cmd *doctorCommand) Run(c *console) error {
 		}
 	})
 	if cmd.JSON {
-		if err := printJSON(c.stdout, findings); err != nil {
+		if err := printSafeJSON(c.stdout, findings); err != nil {
 			return err
 		}
 	}

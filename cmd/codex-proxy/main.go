@@ -43,7 +43,6 @@ type commands struct {
 	Secrets secretsCommands `cmd:"" help:"Look up the secrets that were found, and find those in files: list, show, scan."`
 	Setup   setupCommand    `cmd:"" help:"Make the Codex of this machine use the proxy, or take that back."`
 	Doctor  doctorCommand   `cmd:"" help:"Check what keeps Codex from working here, and say how to mend it."`
-	Secrets secretsCommands `cmd:"" help:"Find secrets: what would be redacted."`
 
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`
