@@ -92,9 +92,9 @@ function unescape(s,    c, i, code) {
 	if (c != "u") return c
 	consumed = 5
 	for (i = 2; i <= 5; i++) code = code * 16 + index("0123456789abcdef", tolower(substr(s, i, 1))) - 1
-	return code >= 32 && code < 127 ? sprintf("%c", code) : "?"
+	return (code >= 32 && code < 127 ? sprintf("%c", code) : "?")
 }
-function printable(s) { gsub(/[\001-\010\013-\037\177]/, "?", s); return s }
+function printable(s) { gsub(/[\001-\010\013-\037\177]|\302[\200-\237]/, "?", s); return s }
 '
 
 # config_awk edits a config.toml. WHAT (environment) is:
@@ -134,17 +134,21 @@ END {
 	if (quotes != "" || depth > 0) stop("it is not valid TOML: what line " opened " opens is never closed.")
 	if (failed) exit 3
 	if (what == "model") { print model; exit }
-	last = ENVIRON["LAST_NEWLINE"] != "no" || block_last
-	if (separated >= 0) {
-		if (separated > 0 && bare(out[separated]) == "") gone[separated] = 1
-		else if (separated == n && n > 0) last = 0
+	gone = 0
+	last = ENVIRON["LAST_NEWLINE"] == "no" && !block_last ? "" : "\n"
+	if (separated > 0) {
+		if (bare(out[separated]) == "") gone = separated
+		else if (separated == n) {
+			last = ""
+			if (eol == "\r\n") out[n] = bare(out[n])
+		}
 	}
+	printf "%s", mark
 	if (what == "setup") first_block()
-	for (i = 1; i <= n; i++) if (!(i in gone)) {
-		if (!printed++ && what != "setup") printf "%s", mark
-		if (i < n) printf "%s\n", out[i]
-		else if (last) printf "%s\n", out[i]
-		else { sub(/\r$/, "", out[i]); printf "%s", out[i] }
+	for (i = 1; i <= n; i++) {
+		if (i == gone) continue
+		if (what == "remove" && blocks > 0 && i in restored) out[i] = substr(out[i], length(WAS) + 1)
+		printf "%s%s", out[i], (i < n ? "\n" : last)
 	}
 	if (what == "setup") second_block()
 }
@@ -154,13 +158,12 @@ function statement(line,    header, path, full) {
 	kept = 1; was = 0; marker = 1
 	if (index(line, BEGINS) == 1) {
 		if (block) { stop("line " block " begins a block of codex-proxy that has no end. Put the line \"" ENDS "\" behind it, or delete the block."); return }
-		block = NR; mine = 0; inner = 0; before = n; blanks = 0; kept = 0
+		blocks++; block = NR; mine = 0; inner = 0; before = n; blanks = 0; kept = 0
 		return
 	}
 	if (block && index(line, ENDS) == 1) { block = 0; blanks = 0; kept = 0; block_last = 1; return }
 	if (index(line, WAS) == 1) {
-		if (what == "remove") $0 = substr($0, length(WAS) + 1)
-		block_last = 0
+		restored[n + 1] = 1
 		return
 	}
 	if (line ~ /^[ \t]*(#|$)/) {
@@ -180,7 +183,7 @@ function statement(line,    header, path, full) {
 		if (mine || !inner && path == "model_provider") { kept = 0; blanks = 0 }
 		return
 	}
-	if (what == "model") { if (full == "model" && model == "") model = value(line) }
+	if (what == "model") { if (full == "model" && !header) model = value(line) }
 	else if (what == "setup") {
 		if (ours) stop("line " NR " makes a provider codex-proxy by hand. Remove it, or rename it, and run this again.")
 		if (full == PROVIDERS && !header) stop("line " NR " has all providers in one inline table, to which none can be added. Write them as tables ([model_providers.NAME]), and run this again.")
@@ -237,7 +240,6 @@ function stop(text) { if (!failed) print text; failed = 1 }
 function ours_begin() { printf "%s (written by codex-proxy setup; \047codex-proxy setup --uninstall\047 removes it)%s", BEGINS, eol }
 function first_block() {
 	if (eol == "") eol = "\n"
-	printf "%s", mark
 	ours_begin()
 	printf "model_provider = \"codex-proxy\"%s%s%s", eol, ENDS, eol
 }
@@ -309,9 +311,9 @@ check_url() {
 	url=${url%/}
 	url=${url%/v1}
 	case $url in
-	'' | *[!A-Za-z0-9.:/_~%\[\]-]*) misuse "the proxy's address must be like https://proxy.example.com." ;;
-	http://[A-Za-z0-9\[]* | https://[A-Za-z0-9\[]*) ;;
 	@*) misuse 'this copy of the script was not served by a proxy: name one with --url.' ;;
+	*[!]A-Za-z0-9.:/_[-]*) misuse "the proxy's address must be like https://proxy.example.com." ;;
+	http://[[A-Za-z0-9]* | https://[[A-Za-z0-9]*) ;;
 	*) misuse "the proxy's address must be like https://proxy.example.com." ;;
 	esac
 	case $url in
@@ -340,12 +342,13 @@ read_token() {
 
 # request asks the proxy: request NAME PATH [curl option...]. The answer is in
 # $work/NAME, its status in $answered. The token goes through a pipe, not through
-# curl's arguments. ~/.curlrc is not read: Codex does not read it either.
+# curl's arguments, and $bearer is empty where none is to be sent. ~/.curlrc is not
+# read: Codex does not read it either.
 request() {
 	name=$1
 	address=$url$2
 	shift 2
-	answered=$(printf 'header = "Authorization: Bearer %s"\n' "$token_quoted" |
+	answered=$({ [ -z "$bearer" ] || printf 'header = "Authorization: Bearer %s"\n' "$bearer"; } |
 		curl -q -K - -g -sS --proto '=http,https' --connect-timeout 15 --max-time "$patience" \
 			-o "$work/$name" -w '%{http_code}' "$@" "$address" 2>"$work/curl") || {
 		reason=$(sed 's/^curl: ([0-9]*) //; 1q' "$work/curl")
@@ -371,6 +374,7 @@ sentence() {
 # check_token asks the proxy whose token it is, before anything is changed.
 check_token() {
 	patience=30
+	bearer=$token_quoted
 	request whoami /whoami || fail "cannot reach the proxy at $url: $reason. Nothing was changed."
 	owner=$(answer whoami developer)
 	case $answered in
@@ -392,10 +396,8 @@ check_token() {
 # ask_proxy finds out whether the proxy carries WebSockets. No token is sent.
 ask_proxy() {
 	patience=30
-	held=$token_quoted
-	token_quoted=none
+	bearer=
 	request setup.json /setup.json || fail "cannot reach the proxy at $url: $reason. Nothing was changed."
-	token_quoted=$held
 	websocket=$(answer setup.json websocket)
 	case $answered:$websocket in
 	200:true | 200:false) ;;
@@ -413,6 +415,13 @@ mode() {
 	}'
 }
 
+# unchanged reports whether the new config.toml is the one that is there.
+unchanged() {
+	[ -f "$config_file" ] && same "$config_file" "$work/config.toml"
+}
+
+same() { [ "$(cat "$1" && echo .)" = "$(cat "$2" && echo .)" ]; }
+
 # replace writes the new config.toml, mode and all, in one step.
 replace() {
 	cat "$work/config.toml" >"$staged_config" && chmod "$1" "$staged_config" && mv -f "$staged_config" "$config_file"
@@ -420,7 +429,7 @@ replace() {
 
 # backup copies the developer's config.toml beside it; never over an older copy.
 backup() {
-	stamp=$config_file.backup-$(date -u +%Y%m%d-%H%M%S)
+	stamp=$codex_home/config.toml.backup-$(date -u +%Y%m%d-%H%M%S)
 	copy=$stamp
 	number=1
 	while [ -e "$copy" ]; do
@@ -448,13 +457,13 @@ write_files() {
 	fi
 	stage
 	printf '%s\n' "$token" >"$staged_token" || fail "cannot write in $codex_home. Nothing was changed."
-	if [ -f "$config_file" ] && cmp -s "$config_file" "$work/config.toml"; then
+	if unchanged; then
 		changed=no
 	elif [ -f "$config_file" ]; then
 		changed=yes
 		bits=$(mode "$config_file")
-		# What holds nothing but our own lines needs no copy.
-		if ! [ -s "$config_file" ] || [ -s "$work/theirs" ]; then
+		# A copy is made of what the developer had without us.
+		if same "$config_file" "$work/theirs"; then
 			backup || fail "cannot copy $config_file. Nothing was changed."
 		fi
 	else
@@ -474,7 +483,7 @@ write_files() {
 
 # show_change prints a unified diff of config.toml.
 show_change() {
-	if [ -f "$config_file" ] && cmp -s "$config_file" "$work/config.toml"; then
+	if unchanged; then
 		say "$codex_home/config.toml would not change."
 		return
 	fi
@@ -491,6 +500,7 @@ show_change() {
 # try_it makes one real request and prints the first line of its answer.
 try_it() {
 	patience=120
+	bearer=$token_quoted
 	chosen=$(config model) || chosen=
 	request hello /v1/responses -H 'Content-Type: application/json' -H 'Accept: text/event-stream' -d \
 		'{"model":"'"${chosen:-$default_model}"'","input":"Say hello in five words.","stream":true,"store":false,"instructions":"Be brief."}' ||
@@ -498,7 +508,7 @@ try_it() {
 	[ "$answered" = 200 ] || fail "Codex is set up, but a first request was refused: $(sentence hello)"
 	said=$(awk "$json_awk"'
 		!/^data:/ { next }
-		{ sub(/^data: */, ""); sub(/\r$/, ""); type = json(substr($0, 1, 200), "type") }
+		{ sub(/^data: */, ""); type = json($0, "type") }
 		type == "response.output_text.delta" { text = text json($0, "delta") }
 		type == "response.output_text.done" { text = json($0, "text"); exit }
 		type == "response.failed" { why = json($0, "response.error.message"); exit }
@@ -524,7 +534,7 @@ warn_of_leftovers() {
 	[ -z "${OPENAI_BASE_URL-}" ] || warn "OPENAI_BASE_URL is set in the environment: $base"
 	for profile in .profile .bashrc .bash_profile .zshrc .zprofile .config/fish/config.fish; do
 		profile=$HOME/$profile
-		[ -f "$profile" ] && [ -r "$profile" ] || continue
+		[ -r "$profile" ] || continue
 		PROFILE=$profile KEY=$key BASE=$base awk '
 			/^[ \t]*#/ { next }
 			{ line = " " $0 }
@@ -536,7 +546,7 @@ warn_of_leftovers() {
 			}' "$profile" >&2
 	done
 	if [ -r "$codex_home/auth.json" ]; then
-		held=$(awk "$json_awk"' { text = text $0 "\n" } END { v = json(text, "OPENAI_API_KEY"); print v == "" || v == "null" ? "no" : "yes" }' "$codex_home/auth.json")
+		held=$(awk "$json_awk"' { text = text $0 "\n" } END { v = json(text, "OPENAI_API_KEY"); print (v == "" || v == "null" ? "no" : "yes") }' "$codex_home/auth.json")
 		[ "$held" = no ] || warn "$codex_home/auth.json holds an OpenAI API key: $key ('codex logout' does.)"
 	fi
 }
@@ -549,17 +559,14 @@ install() {
 	config setup >"$work/config.toml" || fail "$codex_home/config.toml was not changed: $(cat "$work/config.toml")"
 	config remove >"$work/theirs" || fail "$codex_home/config.toml was not changed: $(cat "$work/theirs")"
 	write_files
+	warn_of_leftovers
 	[ "$dry_run" = yes ] || try_it
 }
 
 uninstall() {
 	websocket=false
 	config remove >"$work/config.toml" || fail "$codex_home/config.toml was not changed: $(cat "$work/config.toml")"
-	if [ -f "$config_file" ] && cmp -s "$config_file" "$work/config.toml" && ! [ -e "$token_file" ]; then
-		say "Codex is not set up for codex-proxy in $codex_home; nothing to remove."
-		return
-	fi
-	if ! [ -f "$config_file" ] && ! [ -e "$token_file" ]; then
+	if { unchanged || ! [ -f "$config_file" ]; } && ! [ -e "$token_file" ]; then
 		say "Codex is not set up for codex-proxy in $codex_home; nothing to remove."
 		return
 	fi
@@ -585,7 +592,7 @@ uninstall() {
 # was_there reports whether there was a config.toml before ours: then there is a
 # copy of it.
 was_there() {
-	for copy in "$config_file".backup-*; do
+	for copy in "$codex_home"/config.toml.backup-*; do
 		[ -e "$copy" ] && return 0
 	done
 	return 1
@@ -612,7 +619,10 @@ main() {
 	unset CODEX_PROXY_TOKEN # no child needs it
 	dry_run=no
 	action=install
-	terminal= work= staged_config= staged_token=
+	terminal=''
+	work=''
+	staged_config=''
+	staged_token=''
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--url | --token)
@@ -651,7 +661,6 @@ main() {
 	fi
 	check_url
 	install
-	warn_of_leftovers
 }
 
 # A brace that is closed on the same line: a download that breaks off here runs
