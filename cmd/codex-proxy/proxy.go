@@ -19,6 +19,7 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
 	"codex-proxy/internal/metrics"
+	"codex-proxy/internal/onboard/script"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/sqlite"
 	"codex-proxy/internal/upstream"
@@ -37,6 +38,7 @@ type proxy struct {
 	lastUsed   *developer.Recorder
 	gateway    *gateway.Gateway
 	metrics    *metrics.Metrics
+	scripts    http.Handler
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -59,6 +61,12 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 			err = errors.Join(err, p.closeStores())
 		}
 	}()
+	if s.PublicURL != "" {
+		if s.PublicURL, err = script.ParseURL(s.PublicURL); err != nil {
+			return nil, misuse("--public-url: %v", err)
+		}
+	}
+	p.scripts = script.Handler(script.Config{PublicURL: s.PublicURL, WebSocket: s.WebSocket == "on", Version: version})
 	book, err := c.settings.priceBook()
 	if err != nil {
 		return nil, err
@@ -154,9 +162,12 @@ func (p *proxy) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", p.ready)
 	mux.Handle("GET /metrics", p.metrics.Handler())
+	for _, path := range script.Paths {
+		mux.Handle(path, p.scripts)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/healthz", "/readyz", "/metrics":
+		case "/healthz", "/readyz", "/metrics", "/setup.sh", "/setup.ps1", "/setup.json":
 			mux.ServeHTTP(w, r)
 		default: // not through the mux, which would redirect paths that it cleans
 			p.gateway.ServeHTTP(w, r)

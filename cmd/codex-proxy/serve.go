@@ -27,6 +27,7 @@ type serveCommand struct {
 // serverSettings are those that serve and demo have in common.
 type serverSettings struct {
 	Listen    string `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	PublicURL string `help:"Address that developers reach this proxy at, put into the setup scripts that it serves. Without it, each request's own Host and TLS say it; so set it where something in front of the proxy ends TLS." placeholder:"URL"`
 	TLSCert   string `help:"Certificate file (PEM) to serve HTTPS with; needs --tls-key." placeholder:"FILE"`
 	TLSKey    string `help:"Private key file (PEM) of --tls-cert." placeholder:"FILE"`
 	Audit     string `help:"What to do with an exchange that cannot be put on record: refuse it (required), or let it pass (best-effort)." enum:"required,best-effort" default:"required"`
