@@ -1,8 +1,9 @@
 #!/bin/sh
 # Everything that must hold before a change lands: formatting, static checks,
 # builds for every system, all tests under the race detector, and the real Codex
-# CLI, end to end. Needs Go, and npm for the CLI, which it installs into
-# e2e/node_modules.
+# CLI, end to end. Needs Go, and npm for the CLI and for a parser of PowerShell,
+# which it installs into node_modules beside their package.json. The shells that
+# setup.sh is run under are installed where apt-get is there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,9 +22,34 @@ go tool staticcheck ./...
 
 step 'builds'
 go build ./...
-for target in linux/arm64 darwin/arm64 windows/amd64; do
+for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do
 	CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -o /dev/null ./cmd/codex-proxy
 done
+
+# Those that setup.sh must run under: sh of Debian, macOS and Alpine, zsh, and the
+# awk of macOS. A test whose shell is missing is skipped.
+step 'the shells and awks of setup.sh (apt)'
+missing=
+for tool in curl dash bash zsh busybox original-awk gawk; do
+	command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+if [ -n "$missing" ] && command -v apt-get >/dev/null; then
+	as_root=
+	[ "$(id -u)" -eq 0 ] || as_root='sudo -n'
+	# shellcheck disable=SC2086 # both are lists of words
+	{ $as_root apt-get update && $as_root apt-get install -y --no-install-recommends $missing; } >/dev/null || true
+fi
+for tool in curl dash bash zsh busybox original-awk gawk; do
+	command -v "$tool" >/dev/null || echo "SKIPPED: what needs $tool, which is not installed"
+done
+
+step 'a PowerShell for setup.ps1 (npm)'
+if command -v pwsh >/dev/null || command -v powershell >/dev/null; then
+	echo 'PowerShell is installed: setup.ps1 is run by it'
+else
+	echo 'PowerShell is not installed: setup.ps1 is parsed, and its edit of config.toml interpreted'
+fi
+npm ci --prefix internal/onboard/script/testdata/powershell --ignore-scripts --no-audit --no-fund --loglevel=error
 
 step 'the Codex CLI (npm)'
 if command -v npm >/dev/null; then

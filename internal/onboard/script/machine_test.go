@@ -94,7 +94,7 @@ func (p *aProxy) received() []string {
 	return append([]string(nil), p.requests...)
 }
 
-// setup fetches a script as curl would.
+// script fetches a script as curl would.
 func (p *aProxy) script(t *testing.T, path string) string {
 	t.Helper()
 	response, err := http.Get(p.URL + path)
@@ -258,15 +258,20 @@ type said struct {
 	code     int
 }
 
-// run pipes the script into the shell, as 'curl … | sh -s -- args' does, with no
-// terminal.
+// run pipes the script into the shell, as 'curl … | sh -s -- args' does, or 'irm …
+// | iex', with no terminal.
 func (m *machine) run(script string, args ...string) said {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
 	defer cancel()
-	words := append(strings.Fields(m.shell), "-s", "--")
+	words, env := append(strings.Fields(m.shell), "-s", "--"), m.env
+	if m.shell == "pwsh" {
+		words = []string{m.shell, "-NoProfile", "-NonInteractive", "-Command", "[Console]::In.ReadToEnd() | iex"}
+		env = append(env, "CODEX_PROXY_SETUP="+strings.TrimPrefix(strings.Join(args, " "), "--"))
+		args = nil
+	}
 	c := exec.CommandContext(ctx, words[0], append(words[1:], args...)...)
-	c.Env, c.Dir, c.Stdin = m.env, m.home, strings.NewReader(script)
+	c.Env, c.Dir, c.Stdin = env, m.home, strings.NewReader(script)
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if m.uid != 0 {
 		c.SysProcAttr.Credential = &syscall.Credential{Uid: m.uid, Gid: m.uid}
@@ -297,7 +302,7 @@ func (m *machine) succeeds(script string, args ...string) said {
 	m.t.Helper()
 	s := m.run(script, args...)
 	if s.code != 0 {
-		m.t.Fatalf("setup.sh %v exited with %d\n%s%s", args, s.code, s.out, s.err)
+		m.t.Fatalf("the script with %v exited with %d\n%s%s", args, s.code, s.out, s.err)
 	}
 	return s
 }
@@ -309,7 +314,7 @@ func (m *machine) fails(code int, want, script string, args ...string) said {
 	before := m.state()
 	s := m.run(script, args...)
 	if s.code != code || !strings.Contains(s.err, want) {
-		m.t.Errorf("setup.sh %v exited with %d, want %d, and said, without %q:\n%s%s", args, s.code, code, want, s.out, s.err)
+		m.t.Errorf("the script with %v exited with %d, want %d, and said, without %q:\n%s%s", args, s.code, code, want, s.out, s.err)
 	}
 	if m.state() != before {
 		m.t.Error("the home directory is not as it was")

@@ -180,7 +180,7 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
             if (-not $marker) { Step-Line $state $line $number }
         }
         if ($block -gt 0) { throw "line $block begins a block of codex-proxy that has no end. Put the line '$end' behind it, or delete the block." }
-        if (($state.Quotes -cne '') -or ($state.Depth -gt 0)) { throw "it is not valid TOML: what line $($state.Opened) opens is never closed." }
+        if (($state.Quotes -cne '') -or ($state.Depth -gt 0)) { throw 'it is not valid TOML: what line ' + $state.Opened + ' opens is never closed.' }
         if ($What -ceq 'model') { return $model }
 
         if ($endsInBlock) { $lastEol = "`n" }
@@ -206,7 +206,18 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
             if ($i -lt $out.Count - 1) { $result = $result + "`n" } else { $result = $result + $lastEol }
         }
         if ($What -ceq 'setup') {
-            $quoted = @($Command | ForEach-Object { '"' + ($_ -creplace '(["\\])', '\$1') + '"' })
+            $program = ''
+            $arguments = ''
+            foreach ($word in $Command) {
+                $quoted = '"' + ($word -creplace '(["\\])', '\$1') + '"'
+                if ($program -ceq '') {
+                    $program = $quoted
+                } elseif ($arguments -ceq '') {
+                    $arguments = $quoted
+                } else {
+                    $arguments = $arguments + ', ' + $quoted
+                }
+            }
             # One line ending stands before it: a blank line, or the end of a last line
             # that had none.
             $result = $result + $eol + $begin + "[model_providers.codex-proxy]$eol" +
@@ -215,8 +226,8 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
                 "wire_api = `"responses`"$eol" +
                 "supports_websockets = $WebSocket$eol$eol" +
                 "[model_providers.codex-proxy.auth]$eol" +
-                "command = $($quoted[0])$eol" +
-                "args = [$($quoted[1..($quoted.Length - 1)] -join ', ')]$eol" + $end
+                "command = $program$eol" +
+                "args = [$arguments]$eol" + $end
         }
         return $result
     }
@@ -224,8 +235,10 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
     # Format-Diff returns a unified diff of two texts, with all of what they share
     # for context.
     function Format-Diff([string] $Name, [string] $Old, [string] $New) {
-        $a = @(($Old -creplace '\n$', '') -csplit "`n" | Where-Object { $Old -cne '' })
-        $b = @(($New -creplace '\n$', '') -csplit "`n" | Where-Object { $New -cne '' })
+        $a = @()
+        if ($Old -cne '') { $a = @(($Old -creplace '\n\z', '') -csplit "`n") }
+        $b = @()
+        if ($New -cne '') { $b = @(($New -creplace '\n\z', '') -csplit "`n") }
         $hunk = New-Object 'System.Collections.Generic.List[string]'
         $i = 0
         $j = 0
@@ -246,7 +259,7 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
                 $j = $j + 1
             }
         }
-        return "--- $Name`n+++ $Name (new)`n@@ -1,$($a.Length) +1,$($b.Length) @@`n" + ($hunk -join "`n")
+        return "--- $Name`n+++ $Name (new)`n@@ -1," + $a.Length + ' +1,' + $b.Length + " @@`n" + ($hunk -join "`n")
     }
 
     # Stop-Setup ends the script: what happened, and what to do next.
@@ -367,9 +380,13 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
             if ($exists -and (-not $Private)) {
                 $file = Get-Item -LiteralPath $Path -Force
                 $readOnly = $file.IsReadOnly
-                $file.IsReadOnly = $false
+                if ($isWindowsMachine) {
+                    $file.IsReadOnly = $false # Replace keeps all the rest
+                } else {
+                    [IO.File]::SetUnixFileMode($staged, [IO.File]::GetUnixFileMode($Path))
+                }
                 [IO.File]::Replace($staged, $Path, [NullString]::Value)
-                if ($readOnly) { (Get-Item -LiteralPath $Path -Force).IsReadOnly = $true }
+                if ($isWindowsMachine -and $readOnly) { (Get-Item -LiteralPath $Path -Force).IsReadOnly = $true }
             } else {
                 [IO.File]::Move($staged, $Path)
             }

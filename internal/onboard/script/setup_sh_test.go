@@ -24,7 +24,7 @@ func TestTheShellScriptLeavesWhatTheCaseSays(t *testing.T) {
 	for _, c := range readCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			inEveryShell(t, func(t *testing.T, m *machine) { holdToCase(t, m, proxies[c.webSocket], c) })
+			inEveryShell(t, func(t *testing.T, m *machine) { holdToCase(t, m, proxies[c.webSocket], c, "/setup.sh") })
 		})
 	}
 }
@@ -44,7 +44,7 @@ func TestEveryAwkEditsAlike(t *testing.T) {
 					t.Parallel()
 					m := newMachine(t, "sh")
 					m.env = append(m.env, "PATH="+bin+":"+os.Getenv("PATH"))
-					holdToCase(t, m, proxies[c.webSocket], c)
+					holdToCase(t, m, proxies[c.webSocket], c, "/setup.sh")
 				})
 			}
 		})
@@ -52,9 +52,9 @@ func TestEveryAwkEditsAlike(t *testing.T) {
 }
 
 // holdToCase sets up, sets up again, and takes it out.
-func holdToCase(t *testing.T, m *machine, p *aProxy, c configCase) {
+func holdToCase(t *testing.T, m *machine, p *aProxy, c configCase, path string) {
 	c = c.on(p.URL, m.token())
-	script := p.script(t, "/setup.sh")
+	script := p.script(t, path)
 	if c.before != nil {
 		m.write(m.config(), string(c.before), 0o640)
 	}
