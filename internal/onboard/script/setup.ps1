@@ -132,7 +132,7 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
                     $keep = $false
                     $endsInBlock = $true
                 } elseif ($line -cmatch '^# codex-proxy: was: ') {
-                    $restore[$out.Count + $blanks] = $true
+                    if ($table -ceq '') { $restore[$out.Count + $blanks] = $true }
                 } elseif ($line -cmatch '^[ \t]*(?:#|$)') {
                     if (($block -gt 0) -and $mine -and ($line -ceq '')) {
                         $keep = $false
@@ -143,12 +143,10 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
                     $header = $line -cmatch '^[ \t]*\['
                     $path = Read-Key ($line -creplace '^[ \t]*\[+', '')
                     $full = $path
-                    if ($header) {
-                        $table = $path
-                    } elseif ($table -cne '') {
-                        $full = $table + "`n" + $path
-                    }
+                    if ((-not $header) -and ($table -cne '')) { $full = $table + "`n" + $path }
                     $ours = $full -cmatch '^model_providers\ncodex-proxy(?:\n|$)'
+                    # What follows our block is in the table above it.
+                    if ($header -and (($block -eq 0) -or (-not $ours))) { $table = $path }
                     if ($block -gt 0) {
                         if ($header) {
                             $mine = $ours

@@ -163,7 +163,7 @@ function statement(line,    header, path, full) {
 	}
 	if (block && index(line, ENDS) == 1) { block = 0; blanks = 0; kept = 0; block_last = 1; return }
 	if (index(line, WAS) == 1) {
-		restored[n + 1] = 1
+		if (table == "") restored[n + 1 + blanks] = 1
 		return
 	}
 	if (line ~ /^[ \t]*(#|$)/) {
@@ -173,8 +173,9 @@ function statement(line,    header, path, full) {
 	marker = 0
 	header = line ~ /^[ \t]*\[/
 	path = dotted(header ? substr(line, match(line, /\[+/) + RLENGTH) : line)
-	if (header) { table = path; full = path } else full = table == "" ? path : table SUBSEP path
+	full = header || table == "" ? path : table SUBSEP path
 	ours = full == OURS || index(full, OURS SUBSEP) == 1
+	if (header && !(block && ours)) table = path  # what follows our block is in the table above it
 	if (block) {
 		if (header) {
 			mine = ours; inner = 1

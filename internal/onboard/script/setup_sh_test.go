@@ -35,6 +35,9 @@ func TestEveryAwkEditsAlike(t *testing.T) {
 	for _, awk := range []string{"original-awk", "mawk", "gawk", "busybox"} {
 		t.Run(awk, func(t *testing.T) {
 			path := lookPath(t, awk)
+			if usual, _ := filepath.EvalSymlinks(lookPath(t, "awk")); usual == path {
+				t.Skip("it is what awk is here")
+			}
 			bin := t.TempDir()
 			if err := os.Symlink(path, filepath.Join(bin, "awk")); err != nil {
 				t.Fatal(err)
@@ -288,7 +291,7 @@ func TestWhatIsNoProxyChangesNothing(t *testing.T) {
 		"JSON of its own": func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, 200, map[string]any{"a": map[string]any{"developer": "x"}})
 		},
-		"sent elsewhere":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://example.com/", 302) },
+		"sent elsewhere":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://example.com/", http.StatusFound) },
 		"an empty answer":  func(http.ResponseWriter, *http.Request) {},
 		"half a JSON":      func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"developer`)) },
 		"a list":           func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, []string{"developer"}) },
