@@ -291,7 +291,9 @@ func TestWhatIsNoProxyChangesNothing(t *testing.T) {
 		"JSON of its own": func(w http.ResponseWriter, _ *http.Request) {
 			writeJSON(w, 200, map[string]any{"a": map[string]any{"developer": "x"}})
 		},
-		"sent elsewhere":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://example.com/", http.StatusFound) },
+		"sent elsewhere": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://example.com/", http.StatusFound)
+		},
 		"an empty answer":  func(http.ResponseWriter, *http.Request) {},
 		"half a JSON":      func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"developer`)) },
 		"a list":           func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, []string{"developer"}) },
