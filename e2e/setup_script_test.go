@@ -1,11 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,29 +10,12 @@ import (
 	"codex-proxy/internal/simulated"
 )
 
-// withWhoami stands in front of the proxy and answers GET /whoami.
-func (p *proxy) withWhoami(token, developer string) string {
-	p.t.Helper()
-	mux := http.NewServeMux()
-	mux.Handle("/", httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: p.address}))
-	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+token {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]string{"developer": developer, "team": "platform"})
-	})
-	server := httptest.NewServer(mux)
-	p.t.Cleanup(server.Close)
-	return server.URL
-}
-
 // TestCodexAnswersAfterTheSetupScript pipes the script that the proxy serves into
 // a shell, as a developer does, runs Codex, and takes it out again.
 func TestCodexAnswersAfterTheSetupScript(t *testing.T) {
 	p := newProxy(t, simulated.Options{})
 	token := p.developer("alice@example.com", "--team", "platform")
-	address := p.withWhoami(token, "alice@example.com")
+	address := "http://" + p.address
 
 	type existing struct {
 		name, config string

@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,33 +20,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 )
-
-// front is the proxy's address with what a developer's machine asks it beside the
-// API.
-func (p *proxy) front(webSocket bool, developers map[string]string) string {
-	p.t.Helper()
-	target := &url.URL{Scheme: "http", Host: p.address}
-	mux := http.NewServeMux()
-	mux.Handle("/", httputil.NewSingleHostReverseProxy(target))
-	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
-		id := developers[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
-		w.Header().Set("Content-Type", "application/json")
-		if id == "" {
-			w.Header().Set("X-Codex-Proxy-Refusal", "token_unknown")
-			w.Header().Set("X-Request-Id", "req-1")
-			w.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprint(w, `{"error":{"message":"codex-proxy: this token is not known. Ask for a new one. (request req-1)"}}`)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]string{"developer": id, "team": "default", "token_id": "abcdefgh"})
-	})
-	mux.HandleFunc("GET /setup.json", func(w http.ResponseWriter, r *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]any{"base_url": "http://" + r.Host + "/v1", "websocket": webSocket, "version": "test"})
-	})
-	server := httptest.NewServer(mux)
-	p.t.Cleanup(server.Close)
-	return server.URL
-}
 
 // machine is a developer's machine: a home, and what is run in it.
 type machine struct {
@@ -202,9 +173,9 @@ func before(t *testing.T, name string) []byte {
 
 func TestCodexAnswersOnceItsMachineIsSetUp(t *testing.T) {
 	for _, webSocket := range []bool{true, false} {
-		p := newProxy(t, simulated.Options{})
+		p := newProxy(t, simulated.Options{}, "--websocket", map[bool]string{true: "on", false: "off"}[webSocket])
 		token := p.developer("alice@example.com")
-		address := p.front(webSocket, map[string]string{token: "alice@example.com"})
+		address := "http://" + p.address
 		for _, name := range []string{
 			"none", "empty", "other_settings", "other_provider", "openai_base_url", "crlf_no_last_newline",
 			"byte_order_mark", "multi_line_strings", "dotted_keys", "set_up_before", "codex_wrote_inside",
@@ -257,7 +228,7 @@ func TestCodexGoesItsEarlierWayAfterUninstall(t *testing.T) {
 				t.Fatal(err)
 			}
 			now.openai.Play(simulated.Say("Hello"), simulated.Say("Now"))
-			if out, code := m.codexProxy("setup", "--url", now.front(true, map[string]string{token: "alice@example.com"}), "--token", token); code != 0 {
+			if out, code := m.codexProxy("setup", "--url", "http://"+now.address, "--token", token); code != 0 {
 				t.Fatalf("setup exited with %d and said:\n%s", code, out)
 			}
 			m.run("where are you").must(t, "Now")
@@ -284,7 +255,7 @@ func TestWhatCodexWritesWhileSetUpStays(t *testing.T) {
 	token := p.developer("alice@example.com")
 	m := p.newMachine(t, []byte("[tui]\nnotifications = true\n"))
 	p.openai.Play(simulated.Say("Hello"))
-	if out, code := m.codexProxy("setup", "--url", p.front(true, map[string]string{token: "alice@example.com"}), "--token", token); code != 0 {
+	if out, code := m.codexProxy("setup", "--url", "http://"+p.address, "--token", token); code != 0 {
 		t.Fatalf("setup exited with %d and said:\n%s", code, out)
 	}
 	for _, args := range [][]string{{"mcp", "add", "files", "--", "files", "--root", "/srv"}, {"features", "enable", "fast_mode"}} {
@@ -308,7 +279,7 @@ func TestWhatCodexWritesWhileSetUpStays(t *testing.T) {
 func TestAFailedSetupChangesNothing(t *testing.T) {
 	p := newProxy(t, simulated.Options{})
 	token := p.developer("alice@example.com")
-	address := p.front(true, map[string]string{token: "alice@example.com"})
+	address := "http://" + p.address
 	nobody := httptest.NewServer(http.NotFoundHandler())
 	defer nobody.Close()
 	gone := httptest.NewServer(nil)
@@ -319,7 +290,7 @@ func TestAFailedSetupChangesNothing(t *testing.T) {
 		code                     int
 		says                     string
 	}{
-		{name: "an unknown token", url: address, token: "nonsense", code: 1, says: "codex-proxy: this token is not known. Ask for a new one. (request req-1). Nothing was changed"},
+		{name: "an unknown token", url: address, token: "nonsense", code: 1, says: "the proxy does not know this token"},
 		{name: "no token", url: address, code: 2, says: "there is no token and no terminal to ask for one"},
 		{name: "an unreachable proxy", url: gone.URL, token: token, code: 1, says: "the proxy at " + gone.URL + " cannot be reached"},
 		{name: "no proxy there", url: nobody.URL, token: token, code: 1, says: nobody.URL + " is not a codex-proxy"},
@@ -423,7 +394,7 @@ func TestDoctorFindsASetUpMachineHealthy(t *testing.T) {
 	m := p.newMachine(t, nil)
 	m.env = append(m.env, "PATH="+filepath.Dir(codex)+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	p.openai.Play(simulated.Say("Hello"), simulated.Say("Still here"))
-	if out, code := m.codexProxy("setup", "--url", p.front(true, map[string]string{token: "alice@example.com"}), "--token", token); code != 0 {
+	if out, code := m.codexProxy("setup", "--url", "http://"+p.address, "--token", token); code != 0 {
 		t.Fatalf("setup exited with %d and said:\n%s", code, out)
 	}
 	out, code := m.codexProxy("doctor", "--client", "--json")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"codex-proxy/internal/developer"
@@ -295,11 +296,15 @@ Token %s, valid %s. It is shown this once:
 
   %s
 
-Codex uses it by two lines: the first at the top of ~/.codex/config.toml, the
-second in a shell where CODEX_PROXY_TOKEN holds the token.
+On the developer's machine, this asks for the token and sets up Codex:
+
+  curl -fsSL %s/setup.sh | sh
+
+By hand, Codex uses it by two lines: the first at the top of ~/.codex/config.toml,
+the second in a shell where CODEX_PROXY_TOKEN holds the token.
 
   openai_base_url = "%s"
   printenv CODEX_PROXY_TOKEN | codex login --with-api-key
-`, info.ID, until, token.Reveal(), baseURL)
+`, info.ID, until, token.Reveal(), strings.TrimSuffix(baseURL, "/v1"), baseURL)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/sqlite"
 )
@@ -59,7 +60,7 @@ func (cmd *priceRepriceCommand) Run(c *console) error {
 		return err
 	}
 	list := rows(changes, func(ch ledger.Change) changeRow {
-		return changeRow{ch.Model, ch.Exchanges, usdNumber(ch.OldNanos), usdNumber(ch.NewNanos), usdNumber(ch.NewNanos - ch.OldNanos), ch.Unpriced}
+		return changeRow{ch.Model, ch.Exchanges, exchange.USD(ch.OldNanos), exchange.USD(ch.NewNanos), exchange.USD(ch.NewNanos - ch.OldNanos), ch.Unpriced}
 	})
 	if cmd.JSON {
 		return printSafeJSON(c.stdout, map[string]any{"edition": book.Edition(), "dry_run": cmd.DryRun, "models": list})

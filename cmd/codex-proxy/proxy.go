@@ -162,12 +162,13 @@ func (p *proxy) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", p.ready)
 	mux.Handle("GET /metrics", p.metrics.Handler())
+	mux.HandleFunc("GET /whoami", p.gateway.Whoami)
 	for _, path := range script.Paths {
 		mux.Handle(path, p.scripts)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/healthz", "/readyz", "/metrics", "/setup.sh", "/setup.ps1", "/setup.json":
+		case "/healthz", "/readyz", "/metrics", "/whoami", "/setup.sh", "/setup.ps1", "/setup.json":
 			mux.ServeHTTP(w, r)
 		default: // not through the mux, which would redirect paths that it cleans
 			p.gateway.ServeHTTP(w, r)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/terminal"
 )
@@ -43,7 +44,7 @@ func usageCells(r ledger.Row) []string {
 		tokens = rows([]int64{u.Input, u.Cached, u.Output, u.Reasoning, u.Total}, decimalText)
 	}
 	if !r.CostUnknown() {
-		cost = usdNumber(r.CostNanos).String()
+		cost = exchange.USD(r.CostNanos).String()
 	}
 	return slices.Concat([]string{terminal.Safe(r.Key), decimalText(r.Requests)}, tokens, []string{cost, modelCounts(r.Models)},
 		rows([]int64{

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 )
 
@@ -49,7 +50,7 @@ func newUsageRow(by ledger.By, r ledger.Row) usageRow {
 		row.ReasoningTokens, row.TotalTokens = &u.Reasoning, &u.Total
 	}
 	if !r.CostUnknown() {
-		cost := usdNumber(r.CostNanos)
+		cost := exchange.USD(r.CostNanos)
 		row.CostUSD = &cost
 	}
 	switch by {

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/terminal"
 )
@@ -87,7 +88,7 @@ func costCell(c ledger.Counts) string {
 		return "<0.0001"
 	}
 	const tenth = 100_000 // of a thousandth of a dollar, in nanos
-	return knownAs(c.Unpriced > 0, c.Estimated > 0) + decimalNumber((c.CostNanos+tenth/2)/tenth, 4, 4).String()
+	return knownAs(c.Unpriced > 0, c.Estimated > 0) + exchange.Decimal((c.CostNanos+tenth/2)/tenth, 4, 4).String()
 }
 
 // knownAs marks a sum that lacks a part, or holds one that is estimated.

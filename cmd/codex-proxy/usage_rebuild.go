@@ -75,5 +75,5 @@ func (cmd *usageRebuildCommand) Run(c *console) error {
 // sumsLine is what a ledger adds up to.
 func sumsLine(c ledger.Counts) string {
 	secrets := c.Secrets.Total()
-	return list(usdNumber(c.CostNanos).String()+" USD", grouped(c.Usage.Total)+" tokens", when(secrets > 0, plural(int(secrets), "secret")))
+	return list(exchange.USD(c.CostNanos).String()+" USD", grouped(c.Usage.Total)+" tokens", when(secrets > 0, plural(int(secrets), "secret")))
 }

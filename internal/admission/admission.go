@@ -104,18 +104,7 @@ func (d *Desk) admitRate(who developer.Identity) *refusal.Refusal {
 
 func (d *Desk) admitBudget(ctx context.Context, who developer.Identity) (*refusal.Refusal, error) {
 	from, to := month(d.now())
-	budgets := []struct {
-		limit           int64
-		developer, team string
-		whose           string
-	}{
-		{who.Policy.DeveloperBudgetNanos, who.Developer, "", "your"},
-		{who.Policy.TeamBudgetNanos, "", who.Team, fmt.Sprintf("the team %q's", who.Team)},
-	}
-	for _, b := range budgets {
-		if b.limit <= 0 {
-			continue
-		}
+	for _, b := range budgets(who) {
 		spent, err := d.spending.Spent(ctx, b.developer, b.team, from, to)
 		if err != nil {
 			return nil, fmt.Errorf("ask the ledger what has been spent: %w", err)
@@ -128,6 +117,49 @@ func (d *Desk) admitBudget(ctx context.Context, who developer.Identity) (*refusa
 		}
 	}
 	return nil, nil
+}
+
+// budget is one that an exchange counts against.
+type budget struct {
+	limit           int64 // USD nanos
+	developer, team string
+	whose           string
+}
+
+// budgets returns the budgets that a developer has.
+func budgets(who developer.Identity) (list []budget) {
+	if limit := who.Policy.DeveloperBudgetNanos; limit > 0 {
+		list = append(list, budget{limit, who.Developer, "", "your"})
+	}
+	if limit := who.Policy.TeamBudgetNanos; limit > 0 {
+		list = append(list, budget{limit, "", who.Team, fmt.Sprintf("the team %q's", who.Team)})
+	}
+	return list
+}
+
+// Balance is where one budget stands.
+type Balance struct {
+	// Team says that the budget is the whole team's, not the developer's own.
+	Team bool
+	// LimitNanos and SpentNanos are USD nanos in the calendar month (UTC).
+	LimitNanos, SpentNanos int64
+	// ResetsAt is when the budget starts afresh.
+	ResetsAt time.Time
+}
+
+// Balances tells where a developer's budgets stand, their own first. An error
+// means that the ledger could not be asked.
+func (d *Desk) Balances(ctx context.Context, who developer.Identity) ([]Balance, error) {
+	from, to := month(d.now())
+	var list []Balance
+	for _, b := range budgets(who) {
+		spent, err := d.spending.Spent(ctx, b.developer, b.team, from, to)
+		if err != nil {
+			return nil, fmt.Errorf("ask the ledger what has been spent: %w", err)
+		}
+		list = append(list, Balance{Team: b.team != "", LimitNanos: b.limit, SpentNanos: spent, ResetsAt: to})
+	}
+	return list, nil
 }
 
 // load returns the developer's load and forgets those who have long been away.

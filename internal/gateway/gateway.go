@@ -129,11 +129,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := g.describe(r)
 
 	target, no := resolve(g.Upstream, r)
-	if no == nil && r.Header.Get("Origin") != "" {
-		no = &refusal.Refusal{
-			Reason: "origin_refused", Status: http.StatusForbidden,
-			Message: "requests from web pages (with an Origin header) are not accepted here.",
-		}
+	if no == nil {
+		no = judgeOrigin(r)
 	}
 	if no != nil {
 		g.turnAway(w, r, e, began, no)
@@ -149,6 +146,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.serveHTTP(w, r, target, who, e, began)
+}
+
+// judgeOrigin refuses what a web page sends: no page has business here.
+func judgeOrigin(r *http.Request) *refusal.Refusal {
+	if r.Header.Get("Origin") == "" {
+		return nil
+	}
+	return &refusal.Refusal{
+		Reason: "origin_refused", Status: http.StatusForbidden,
+		Message: "requests from web pages (with an Origin header) are not accepted here.",
+	}
 }
 
 // describe notes what the request says of itself before anything is judged.
