@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/openai"
 	"codex-proxy/internal/record"
+	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
+	"codex-proxy/internal/secrets"
 )
 
 // attempt is one exchange while it runs: the facts so far, the record that is
@@ -25,6 +28,10 @@ type attempt struct {
 	// asked reads the request's own words, watch the answer's.
 	asked *openai.Fields
 	watch openai.Watcher
+	// talk is the conversation; nil if secrets are not looked for.
+	talk *redaction.Conversation
+	// restorer puts its secrets back into the answer; nil until there is one.
+	restorer *secrets.Restorer
 }
 
 // openRecord opens the exchange's record, durably. When that cannot be done the
@@ -115,6 +122,9 @@ func (a *attempt) close() {
 		asked := openai.ReadRequest(a.asked)
 		a.e.ModelAsked, a.e.Tier = asked.Model, asked.Tier
 		a.e.Warmup = asked.Warmup && a.e.Transport == exchange.WebSocket
+	}
+	if a.restorer != nil {
+		a.e.UnknownPlaceholders = len(a.restorer.Unknown())
 	}
 	account(&a.e, answer, a.estimateInput)
 	a.e.Cost = a.g.Rate(a.e.Model, a.e.Tier, a.e.Started, a.e.Usage)
@@ -220,6 +230,13 @@ func facts(e exchange.Exchange) []any {
 	}
 	if e.Error != "" {
 		list = append(list, "error", e.Error, "error_origin", e.ErrorOrigin)
+	}
+	if found := e.Secrets(); len(found) > 0 {
+		fresh := slices.DeleteFunc(slices.Clone(found), func(s exchange.Secret) bool { return !s.New })
+		list = append(list, "secrets", len(found), "new_secrets", len(fresh))
+	}
+	if e.UnknownPlaceholders > 0 {
+		list = append(list, "unknown_placeholders", e.UnknownPlaceholders)
 	}
 	if e.UpstreamRequestID != "" {
 		list = append(list, "upstream_request_id", e.UpstreamRequestID)

@@ -35,6 +35,8 @@ type requestBody struct {
 	source  io.ReadCloser
 	control *http.ResponseController
 	limit   int64
+	// whole says that the source is in memory already: no client is waited for.
+	whole bool
 	// cancel ends the exchange for a reason that a failing Read alone would not
 	// tell.
 	cancel context.CancelCauseFunc
@@ -56,10 +58,10 @@ type requestBody struct {
 
 // newRequestBody wraps the request's body. A coding that is not known is kept
 // in the record as it is.
-func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc) *requestBody {
+func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc, whole bool) *requestBody {
 	b := &requestBody{
 		a: a, source: r.Body, control: http.NewResponseController(w),
-		limit: a.g.Limits.Body, cancel: cancel,
+		limit: a.g.Limits.Body, whole: whole, cancel: cancel,
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" {
 		b.decoder, _ = contentcoding.NewDecoder(coding, a.g.Limits.Body, b.meaning)
@@ -200,7 +202,9 @@ func (b *requestBody) deadline(at time.Time) (ok bool) {
 	if b.detached {
 		return false
 	}
-	_ = b.control.SetReadDeadline(at) // not every connection has one
+	if !b.whole {
+		_ = b.control.SetReadDeadline(at) // not every connection has one
+	}
 	return true
 }
 

@@ -24,6 +24,8 @@ import (
 	"codex-proxy/internal/gateway"
 	"codex-proxy/internal/metrics"
 	"codex-proxy/internal/record"
+	"codex-proxy/internal/redaction"
+	"codex-proxy/internal/secrets"
 	"codex-proxy/internal/simulated"
 	"codex-proxy/internal/sqlite"
 	"codex-proxy/internal/upstream"
@@ -62,6 +64,19 @@ type options struct {
 	policy        *developer.Policy
 	limits        func(*gateway.Limits)
 	simulated     simulated.Options
+	// secrets are the settings of the rules for secrets, as TOML.
+	secrets string
+	// unsearched looks for no secrets.
+	unsearched bool
+}
+
+// conversations returns what finds secrets under the options' settings.
+func (o *options) conversations(t *testing.T) *redaction.Conversations {
+	t.Helper()
+	if o.unsearched {
+		return nil
+	}
+	return redaction.NewConversations(redaction.Default(secrets.Key{1, 2, 3}), time.Now)
 }
 
 func newFixture(t *testing.T, o options) *fixture {
@@ -109,6 +124,7 @@ func newFixture(t *testing.T, o options) *fixture {
 	key := must(upstream.NewKey(upstreamKey))
 	f.gateway = gateway.New(gateway.Config{
 		Upstream: f.upstream, Key: func() upstream.Key { return key }, Transport: o.transport,
+		Conversations: o.conversations(t),
 		Authenticator: o.authenticator, Desk: admission.NewDesk(f, time.Now), Recorder: o.recorder,
 		BestEffort: o.bestEffort, Unrecorded: func(e exchange.Exchange) { _ = f.add(ctx, []exchange.Exchange{e}) },
 		Rate:  flatRate,

@@ -28,6 +28,7 @@ import (
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
+	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
 	"codex-proxy/internal/upstream"
 )
@@ -65,6 +66,9 @@ type Config struct {
 
 	Authenticator Authenticator
 	Desk          *admission.Desk
+	// Conversations find the secrets in what leaves. Without it nothing is
+	// searched.
+	Conversations *redaction.Conversations
 	Recorder      Recorder
 	// BestEffort lets exchanges pass that cannot be recorded. They are then
 	// told to Unrecorded, so that they are at least counted.
@@ -87,6 +91,8 @@ type Config struct {
 type Limits struct {
 	// Body is the largest request body, as sent and as decoded.
 	Body int64
+	// Search is the largest request body that is held to be searched for secrets.
+	Search int64
 	// Frame is the largest WebSocket message.
 	Frame int64
 	// BodyIdle is the longest pause between two pieces of a request body.
@@ -103,7 +109,7 @@ type Limits struct {
 // DefaultLimits suit Codex: long thinking, large bodies, patient clients.
 func DefaultLimits() Limits {
 	return Limits{
-		Body: 512 << 20, Frame: 64 << 20,
+		Body: 512 << 20, Search: 64 << 20, Frame: 64 << 20,
 		BodyIdle: time.Minute, AnswerIdle: 15 * time.Minute, Write: time.Minute,
 		Recheck: 2 * time.Second,
 	}
@@ -141,11 +147,26 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.turnAway(w, r, e, began, no)
 		return
 	}
-	if isUpgrade(r) {
-		g.serveWebSocket(w, r, target, who, e, began)
+	talk := g.converse(who, e.Session)
+	if no := g.redactHead(talk, who, r, &e); no != nil {
+		g.turnAway(w, r, e, began, no)
 		return
 	}
-	g.serveHTTP(w, r, target, who, e, began)
+	target.RawQuery = r.URL.RawQuery
+	if isUpgrade(r) {
+		g.serveWebSocket(w, r, target, who, talk, e, began)
+		return
+	}
+	g.serveHTTP(w, r, target, who, talk, e, began)
+}
+
+// converse returns what is known of the conversation that a request goes on; nil
+// if secrets are not looked for.
+func (g *Gateway) converse(who developer.Identity, session string) *redaction.Conversation {
+	if g.Conversations == nil {
+		return nil
+	}
+	return g.Conversations.Of(who.Developer, who.Team, session)
 }
 
 // judgeOrigin refuses what a web page sends: no page has business here.
@@ -165,7 +186,7 @@ func (g *Gateway) describe(r *http.Request) exchange.Exchange {
 	return exchange.Exchange{
 		ID:        exchange.NewID(now),
 		Started:   now,
-		Session:   firstHeader(r.Header, "Session-Id", "Session_id", "X-Session-Id", "Thread-Id"),
+		Session:   session(r.Header),
 		Client:    r.UserAgent(),
 		Method:    r.Method,
 		Path:      r.URL.EscapedPath(),
@@ -173,6 +194,11 @@ func (g *Gateway) describe(r *http.Request) exchange.Exchange {
 		Usage:     exchange.Usage{State: exchange.UsageNone},
 		Cost:      exchange.Cost{State: exchange.CostNone},
 	}
+}
+
+// session is the conversation that a request says it belongs to.
+func session(h http.Header) string {
+	return firstHeader(h, "Session-Id", "Session_id", "X-Session-Id", "Thread-Id")
 }
 
 // authenticate finds out who asks. What is known of a refused token's owner is

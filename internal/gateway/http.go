@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,11 +19,12 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/openai"
 	"codex-proxy/internal/record"
+	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
 )
 
 // serveHTTP carries one exchange over HTTP.
-func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, e exchange.Exchange, began time.Time) {
+func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, talk *redaction.Conversation, e exchange.Exchange, began time.Time) {
 	leave, no := g.Desk.Connect(who)
 	if no != nil {
 		g.turnAway(w, r, e, began, no)
@@ -43,22 +45,49 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.
 	defer g.running.begin(who, cancel)()
 	defer g.Meter.Opened(exchange.HTTP)()
 
-	a := &attempt{g: g, e: e, began: began, asked: openai.NewRequestFields()}
+	a := &attempt{g: g, e: e, began: began, asked: openai.NewRequestFields(), talk: talk}
+	held, no, unread := a.redactBody(ctx, w, r, who)
 	request := requestMessage(r)
 	request.ContentCoding = r.Header.Get("Content-Encoding")
-	if no := a.openRecord(ctx, request); no != nil {
+	no = cmp.Or(no, a.openRecord(context.WithoutCancel(ctx), request)) // also of one whose client has gone
+	whole := true
+	switch {
+	case no != nil:
+		a.keepRefused(held)
 		a.refuse(no)
 		a.answerRefusal(w, r, no)
-		a.close()
-		return
+	case unread != nil:
+		a.breakOff(ctx, unread)
+		whole = false
+	default:
+		whole = a.forward(ctx, cancel, w, r, target, who, newRequestBody(a, w, r, cancel, held != nil))
 	}
-	body := newRequestBody(a, w, r, cancel)
-	whole := a.forward(ctx, cancel, w, r, target, who, body)
+	if held != nil {
+		a.e.RequestBytes = held.received
+	}
 	a.close()
 	if !whole {
 		// The client must see that its answer broke off, as it did upstream.
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// keepRefused records the body of a request that goes no further.
+func (a *attempt) keepRefused(held *heldBody) {
+	if held != nil {
+		_, _ = a.asked.Write(held.text) // never fails
+		_ = a.recordRequest(held.text)  // logged there; the refusal is given either way
+	}
+}
+
+// breakOff notes that the client's body did not come whole. What came of it was
+// not searched, so it is not recorded either.
+func (a *attempt) breakOff(ctx context.Context, err error) {
+	if outcome, origin, why, ended := endOf(ctx); ended {
+		a.ended(outcome, origin, why)
+		return
+	}
+	a.ended(exchange.ClientCancelled, exchange.OriginClient, err.Error())
 }
 
 // admit asks the desk; a ledger that cannot answer is an outage, not a no.
@@ -140,6 +169,9 @@ func (a *attempt) upstreamRequest(ctx context.Context, w http.ResponseWriter, r 
 		Trailer:       r.Trailer,
 		Body:          body,
 	}
+	if a.talk != nil && a.talk.Restores() {
+		out.Header["Accept-Encoding"] = []string{"identity"} // placeholders in a coded answer would stay
+	}
 	if r.ContentLength == 0 || r.Body == http.NoBody {
 		out.Body, out.ContentLength = nil, 0
 		if r.ContentLength < 0 {
@@ -159,6 +191,11 @@ type answer struct {
 
 	// events says that the answer is a stream of events.
 	events bool
+	// restored puts the secrets back into what the client gets; nil if there is
+	// nothing to look for.
+	restored *restoration
+	// received is how many bytes upstream has sent.
+	received int64
 
 	mu     sync.Mutex // the decoder writes from a goroutine of its own
 	failed error
@@ -198,6 +235,9 @@ func (a *attempt) beginAnswer(w http.ResponseWriter, response *http.Response) *a
 	inbound(w.Header(), response.Header)
 	for name := range response.Trailer {
 		w.Header().Add("Trailer", name)
+	}
+	if an.restored = a.restoration(media, coding); an.restored != nil {
+		w.Header().Del("Content-Length") // upstream's; what the client gets may be longer
 	}
 	w.WriteHeader(response.StatusCode)
 	return an
@@ -251,6 +291,7 @@ func (an *answer) stream(ctx context.Context, cancel context.CancelCauseFunc, re
 		}
 		if err != nil {
 			_ = an.finishDecoding()
+			_ = an.give(an.restored.rest()) // the answer has broken off either way
 			return fmt.Errorf("read upstream's answer: %w", err)
 		}
 	}
@@ -268,9 +309,18 @@ func (an *answer) pass(ctx context.Context, cancel context.CancelCauseFunc, p []
 			cancel(an.failed)
 			return an.failed
 		}
-		if an.ended && !wasEnded || an.a.e.ResponseBytes+int64(len(p)) == length {
+		an.received += int64(len(p))
+		if an.ended && !wasEnded || an.received == length {
 			an.a.secure(ctx)
 		}
+	}
+	return an.give(an.restored.piece(p))
+}
+
+// give sends the client its next bytes, flushed.
+func (an *answer) give(p []byte) error {
+	if len(p) == 0 {
+		return nil
 	}
 	_ = an.control.SetWriteDeadline(time.Now().Add(an.a.g.Limits.Write)) // not every connection has one
 	_, err := an.w.Write(p)
@@ -287,20 +337,23 @@ func (an *answer) pass(ctx context.Context, cancel context.CancelCauseFunc, p []
 	return nil
 }
 
-// finish passes the trailers on. The server ends the answer when the handler
-// returns, so what is recorded is handed over before that.
+// finish gives the client what was held, and passes the trailers on. What is
+// recorded is handed over before that.
 func (an *answer) finish(ctx context.Context, response *http.Response) error {
-	err := an.finishDecoding()
-	for name, values := range response.Trailer {
-		an.w.Header()[name] = values
-	}
+	failed := an.finishDecoding()
 	if an.a.record != nil && len(response.Trailer) > 0 {
 		an.a.record.SetTrailer(record.CleanHeader(response.Trailer))
 	}
 	if response.ContentLength < 0 && !an.hasEnded() {
 		an.a.secure(ctx)
 	}
-	return err
+	if err := an.give(an.restored.rest()); err != nil {
+		return err
+	}
+	for name, values := range response.Trailer {
+		an.w.Header()[name] = values
+	}
+	return failed
 }
 
 func (an *answer) finishDecoding() error {

@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/openai"
 	"codex-proxy/internal/record"
+	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
 )
 
@@ -27,7 +30,7 @@ const closeWait = time.Second
 // serveWebSocket connects the client's WebSocket with one to upstream and
 // relays message by message until either side closes. Every response.create is
 // an exchange of its own.
-func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, e exchange.Exchange, began time.Time) {
+func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, talk *redaction.Conversation, e exchange.Exchange, began time.Time) {
 	e.Transport = exchange.WebSocket
 	switch {
 	case !g.WebSocket:
@@ -73,7 +76,7 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request, target 
 	defer cancel(errFinished)
 	defer g.running.begin(who, cancel)()
 	s := &socket{
-		g: g, who: who, base: e, upgrade: requestMessage(r), answered: response.Header,
+		g: g, who: who, talk: talk, base: e, upgrade: requestMessage(r), answered: response.Header,
 		down: down, up: up, ctx: ctx, cancel: cancel,
 	}
 	s.upgrade.Framing = "websocket"
@@ -139,7 +142,8 @@ func (g *Gateway) passUpgradeError(w http.ResponseWriter, r *http.Request, e exc
 type socket struct {
 	g        *Gateway
 	who      developer.Identity
-	base     exchange.Exchange // what the upgrade says of every exchange
+	talk     *redaction.Conversation // nil if secrets are not looked for
+	base     exchange.Exchange       // what the upgrade says of every exchange
 	upgrade  record.Message
 	answered http.Header
 
@@ -162,6 +166,8 @@ type socketExchange struct {
 	attempt
 	frames *openai.Frames
 	leave  func()
+	// recorded is how many bytes of the client's are on record.
+	recorded int64
 }
 
 // run relays until one side closes, or the proxy ends it.
@@ -269,41 +275,78 @@ func (s *socket) fromClient(ctx context.Context) error {
 			return err
 		}
 		s.silence.Reset(s.g.Limits.AnswerIdle)
-		asked := openai.NewRequestFields()
+		f := frame{began: time.Now(), asked: openai.NewRequestFields(), received: len(message)}
 		if kind == websocket.MessageText {
-			_, _ = asked.Write(message) // never fails
+			_, _ = f.asked.Write(message) // never fails
 		}
-		if openai.ReadRequest(asked).Type == "response.create" {
-			if !s.begin(message, asked) {
+		f.id = exchange.NewID(s.g.Now())
+		s.redact(&f, message)
+		if openai.ReadRequest(f.asked).Type == "response.create" {
+			if !s.begin(&f) {
 				continue
 			}
-		} else {
-			s.keepMore(message)
+		} else if !s.goOn(&f) {
+			continue
 		}
-		if err := s.send(s.up, kind, message); err != nil {
+		if err := s.send(s.up, kind, f.text); err != nil {
 			return fmt.Errorf("write to upstream: %w", err)
 		}
 	}
 }
 
+// frame is a message of the client's, searched for secrets.
+type frame struct {
+	id       string // of the exchange that it begins, if it does
+	began    time.Time
+	asked    *openai.Fields
+	received int    // bytes, as the client sent it
+	text     []byte // what may leave
+	findings []exchange.Finding
+	no       *refusal.Refusal
+}
+
+// redact searches a message of the client's.
+func (s *socket) redact(f *frame, message []byte) {
+	f.text = message
+	if s.talk == nil {
+		return
+	}
+	checked, err := s.talk.Body(message, !openai.ReadRequest(f.asked).Warmup)
+	if err != nil {
+		f.text, f.no = nil, s.g.unchecked(s.talk, f.id, err)
+		if f.no == nil {
+			f.text = message
+		}
+		return
+	}
+	f.text, f.findings = checked.Text, checked.Findings
+	if checked.Blocked {
+		f.no = secretBlocked(s.who, checked.Findings)
+	}
+}
+
 // begin opens an exchange for a response.create, and reports whether the frame
 // may go upstream.
-func (s *socket) begin(frame []byte, asked *openai.Fields) bool {
+func (s *socket) begin(f *frame) bool {
 	x := &socketExchange{frames: openai.WatchFrames()}
-	x.attempt = attempt{g: s.g, e: s.base, began: time.Now(), asked: asked, watch: x.frames}
+	x.attempt = attempt{g: s.g, e: s.base, began: f.began, asked: f.asked, watch: x.frames, talk: s.talk}
 	x.e.Started = s.g.Now().UTC()
-	x.e.ID = exchange.NewID(x.e.Started)
+	x.e.ID = f.id
 	x.e.Status = http.StatusSwitchingProtocols
+	x.e.Findings = redaction.Keep(slices.Concat(s.base.Findings, f.findings))
+	s.base.Findings = nil // the upgrade's belong to the first exchange
+	if s.talk != nil {
+		x.restorer = s.talk.Restorer()
+	}
 
 	no := s.admit(x)
-	if opened := x.openRecord(s.ctx, s.upgrade); no == nil {
-		no = opened
-	}
+	no = cmp.Or(no, f.no)
+	no = cmp.Or(no, x.openRecord(s.ctx, s.upgrade))
 	if x.record != nil {
 		x.record.Answer(http.StatusSwitchingProtocols, record.CleanHeader(s.answered))
 	}
 	if no == nil {
-		s.keepRequest(x, frame)
+		s.keepRequest(x, f)
 		x.e.AddedMicros = time.Since(x.began).Microseconds()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -316,9 +359,9 @@ func (s *socket) begin(frame []byte, asked *openai.Fields) bool {
 	x.watch = nil
 	answer := no.Frame(x.e.ID)
 	x.refuse(no)
-	_ = x.recordRequest(frame) // both are logged where they fail
+	_ = x.recordRequest(f.text) // both are logged where they fail
 	_ = x.recordAnswer(append(answer, '\n'))
-	x.e.RequestBytes, x.e.ResponseBytes = int64(len(frame)), int64(len(answer))
+	x.e.RequestBytes, x.e.ResponseBytes = int64(f.received), int64(len(answer))
 	x.secure(s.ctx)
 	if err := s.toClient(websocket.MessageText, answer); err != nil {
 		s.g.Log.Info("client did not take its refusal", "id", x.e.ID, "error", err)
@@ -352,21 +395,38 @@ func (s *socket) admit(x *socketExchange) *refusal.Refusal {
 }
 
 // keepRequest records a frame of the client's.
-func (s *socket) keepRequest(x *socketExchange, frame []byte) {
-	x.e.RequestBytes += int64(len(frame))
-	if err := errors.Join(x.recordRequest(frame), x.recordRequest([]byte{'\n'})); err != nil {
+func (s *socket) keepRequest(x *socketExchange, f *frame) {
+	x.e.RequestBytes += int64(f.received)
+	x.recorded += int64(len(f.text)) + 1
+	if err := errors.Join(x.recordRequest(f.text), x.recordRequest([]byte{'\n'})); err != nil {
 		s.cancel(err)
 	}
 }
 
-// keepMore records a client's frame that begins no exchange with the last one
-// that did. The lock keeps that exchange from being closed meanwhile.
-func (s *socket) keepMore(frame []byte) {
+// goOn takes a frame that begins no exchange, and reports whether it may go
+// upstream. It is recorded with the last exchange that began, which the lock
+// keeps from being closed meanwhile. One that may not go is only answered: the
+// exchange goes on.
+func (s *socket) goOn(f *frame) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(s.open) > 0 {
-		s.keepRequest(s.open[len(s.open)-1], frame)
+		x := s.open[len(s.open)-1]
+		for i := range f.findings {
+			f.findings[i].Offset += x.recorded // it stands behind the earlier frames
+		}
+		x.e.Findings = redaction.Keep(append(x.e.Findings, f.findings...))
+		s.keepRequest(x, f)
 	}
+	s.mu.Unlock()
+	if f.no == nil {
+		return true
+	}
+	s.g.Meter.Refused(f.no.Reason)
+	s.g.Log.Info("frame refused", "id", f.id, "reason", f.no.Reason)
+	if err := s.toClient(websocket.MessageText, f.no.Frame(f.id)); err != nil {
+		s.g.Log.Info("client did not take its refusal", "id", f.id, "error", err)
+	}
+	return false
 }
 
 // fromUpstream relays what upstream sends. The last event of an exchange is
@@ -390,7 +450,7 @@ func (s *socket) fromUpstream(ctx context.Context) error {
 				x.secure(ctx)
 			}
 		}
-		if err := s.toClient(kind, message); err != nil {
+		if err := s.restore(x, kind, message); err != nil {
 			return fmt.Errorf("%w: %w", errClientWrite, err)
 		}
 		if x != nil {
@@ -456,6 +516,20 @@ func (s *socket) first() *socketExchange {
 		return nil
 	}
 	return s.open[0]
+}
+
+// restore gives the client a message of upstream's with its secrets.
+func (s *socket) restore(x *socketExchange, kind websocket.MessageType, message []byte) error {
+	if x == nil || x.restorer == nil || kind != websocket.MessageText {
+		return s.toClient(kind, message)
+	}
+	var failed error
+	x.restorer.Event(message, func(event []byte) {
+		if failed == nil {
+			failed = s.toClient(kind, event)
+		}
+	})
+	return failed
 }
 
 func (s *socket) toClient(kind websocket.MessageType, message []byte) error {

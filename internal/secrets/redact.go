@@ -14,6 +14,9 @@ type Redaction struct {
 	Body []byte
 	// Findings are the secrets, in the order in which they stand.
 	Findings []Located
+	// Items counts the elements of the body's input, or of a chat's messages: as
+	// a conversation goes on there are more of them.
+	Items int
 }
 
 // Located is a finding in a body, and what became of it.
@@ -65,7 +68,13 @@ func (v *Vault) Redact(body []byte) (Redaction, error) {
 		}
 		return hits, nil
 	}
-	return v.redact(body, scan, func() int { return newFrom(body, segments) })
+	result, err := v.redact(body, scan, func() int { return newFrom(body, segments) })
+	for i := range segments {
+		if segments[i].item {
+			result.Items++
+		}
+	}
+	return result, err
 }
 
 // RedactText does what Redact does to text that is no JSON, such as a header's

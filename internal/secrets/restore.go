@@ -61,6 +61,7 @@ func (r *Restorer) idle() bool { return r.reach == RestoreOff || r.vault.Len() =
 // it returns, unless it is the event itself.
 func (r *Restorer) Event(event []byte, emit func([]byte)) {
 	if r.idle() {
+		r.note(event)
 		emit(event)
 		return
 	}
@@ -84,6 +85,21 @@ func (r *Restorer) Event(event []byte, emit func([]byte)) {
 		return
 	}
 	emit(r.Body(event))
+}
+
+// note notes the placeholders in an answer that is left as it is and that this
+// conversation did not issue.
+func (r *Restorer) note(text []byte) {
+	for {
+		start, end, t, ok := nextPlaceholder(text)
+		if !ok {
+			return
+		}
+		if _, known := r.vault.lookup(t); !known {
+			r.unknown[string(text[start:end])] = true
+		}
+		text = text[end:]
+	}
 }
 
 // isToolEvent reports whether an event or an item is about a tool's call.
@@ -177,7 +193,11 @@ func (r *Restorer) restore(dst, text []byte, d *depth, quoted bool) (out, rest [
 // Body restores a whole JSON document: an event, or an answer that is not
 // streamed. Without a placeholder it returns the very slice.
 func (r *Restorer) Body(body []byte) []byte {
-	if r.idle() || !bytes.Contains(body, []byte(placeholderHead)) {
+	if r.idle() {
+		r.note(body)
+		return body
+	}
+	if !bytes.Contains(body, []byte(placeholderHead)) {
 		return body
 	}
 	w := restoring{restorer: r, body: body}

@@ -18,6 +18,7 @@ func NewSSE(r *Restorer) *SSE { return &SSE{restorer: r} }
 // slice while the conversation has no placeholders.
 func (s *SSE) Write(piece []byte) []byte {
 	if len(s.held) == 0 && s.restorer.idle() {
+		s.restorer.note(piece)
 		return piece
 	}
 	s.held = append(s.held, piece...)
