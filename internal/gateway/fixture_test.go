@@ -64,8 +64,6 @@ type options struct {
 	policy        *developer.Policy
 	limits        func(*gateway.Limits)
 	simulated     simulated.Options
-	// secrets are the settings of the rules for secrets, as TOML.
-	secrets string
 	// unsearched looks for no secrets.
 	unsearched bool
 }

@@ -49,7 +49,7 @@ func (c *Conversation) check(place string, text []byte, remember bool) (Checked,
 	for _, f := range found.Findings {
 		finding := exchange.Finding{
 			Rule: f.Rule, Fingerprint: f.Fingerprint, Mode: exchange.Reported,
-			Path: place + f.Path, Offset: int64(f.At), New: f.New,
+			Path: within(place, f.Path), Offset: int64(f.At), New: f.New,
 		}
 		switch {
 		case f.Mode == secrets.Block && f.New && c.bars(f.Fingerprint, found.Items, remember):
@@ -61,6 +61,14 @@ func (c *Conversation) check(place string, text []byte, remember bool) (Checked,
 		checked.Findings = append(checked.Findings, finding)
 	}
 	return checked, nil
+}
+
+// within is where a finding is: at a path in the JSON of a place.
+func within(place, path string) string {
+	if place == "" || path == "" {
+		return place + path
+	}
+	return place + ": " + path
 }
 
 // redact searches a text as what it is. A panic must neither let a secret out nor
