@@ -52,22 +52,11 @@ func TestDevelopersKeepTheStoresContract(t *testing.T) {
 	})
 }
 
-func TestATokenRevokedByAnotherProcessIsRefusedAtTheNextRequest(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "developers.db")
-	server, command := openDevelopers(t, path), openDevelopers(t, path)
-	token := addAlice(t, command)
-	authenticator := developer.NewAuthenticator(server, time.Now)
-	identity, err := authenticator.Authenticate(t.Context(), token.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := command.RevokeToken(t.Context(), identity.TokenID, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	var refused *developer.TokenError
-	if _, err := authenticator.Authenticate(t.Context(), token.Reveal()); !errors.As(err, &refused) || refused.Reason != developer.TokenRevoked {
-		t.Errorf("Authenticate: %v, want %s", err, developer.TokenRevoked)
-	}
+func TestDevelopersKeepTheStoresContractBetweenProcesses(t *testing.T) {
+	developertest.RunShared(t, func(t *testing.T) (server, command developer.Store) {
+		path := filepath.Join(t.TempDir(), "developers.db")
+		return openDevelopers(t, path), openDevelopers(t, path)
+	})
 }
 
 func TestAnOutageOfTheStoreIsNoVerdictOnTheToken(t *testing.T) {

@@ -81,6 +81,13 @@ func person(t *testing.T, id, team string) developer.Developer {
 	return must[developer.Developer](t)(developer.New(id, "", team, Now))
 }
 
+func issue(t *testing.T, owner string) (developer.Token, developer.Credential) {
+	t.Helper()
+	token, c, err := developer.Issue(rand.Reader, owner, "", Now, time.Time{})
+	succeeds(t, err)
+	return token, c
+}
+
 func credential(t *testing.T, owner string, created, expires time.Time) developer.Credential {
 	t.Helper()
 	_, c, err := developer.Issue(rand.Reader, owner, "laptop", created, expires)
