@@ -1,0 +1,233 @@
+package dynamodb_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/developer/developertest"
+	"codex-proxy/internal/dynamodb"
+	"codex-proxy/internal/standin"
+)
+
+// newTable makes an empty table of a test's own.
+func newTable(t testing.TB, api *sdk.Client, define func(name string) *sdk.CreateTableInput) string {
+	t.Helper()
+	name := "table-" + rand.Text()
+	succeeds(t, dynamodb.CreateTable(t.Context(), api, define(name)))
+	return name
+}
+
+func succeeds(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func issue(t testing.TB, owner string) (developer.Token, developer.Credential) {
+	t.Helper()
+	token, credential, err := developer.Issue(rand.Reader, owner, "", time.Now(), time.Time{})
+	succeeds(t, err)
+	return token, credential
+}
+
+func addAlice(t testing.TB, store *dynamodb.Developers) (developer.Token, developer.Credential) {
+	t.Helper()
+	d, err := developer.New("alice@example.com", "Alice", "", time.Now())
+	succeeds(t, err)
+	token, credential := issue(t, d.ID)
+	succeeds(t, store.AddDeveloper(t.Context(), d, credential))
+	return token, credential
+}
+
+func TestDevelopersKeepTheStoresContract(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	developertest.Run(t, func(t *testing.T) developer.Store {
+		return dynamodb.NewDevelopers(api, newTable(t, api, dynamodb.TokensTable))
+	})
+}
+
+func TestDevelopersKeepTheStoresContractBetweenReplicas(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	developertest.RunShared(t, func(t *testing.T) (server, command developer.Store) {
+		table := newTable(t, api, dynamodb.TokensTable)
+		return dynamodb.NewDevelopers(api, table), dynamodb.NewDevelopers(api, table)
+	})
+}
+
+// unreliable returns a store with one developer, and the line to it.
+func unreliable(t testing.TB) (*standin.Line, *dynamodb.Developers, developer.Token, developer.Credential) {
+	t.Helper()
+	line := standin.NewLine(t, standin.DynamoDB(t))
+	api := dynamodb.Connect(standin.Config(line.Address))
+	store := dynamodb.NewDevelopers(api, newTable(t, api, dynamodb.TokensTable))
+	token, credential := addAlice(t, store)
+	return line, store, token, credential
+}
+
+func TestAnOutageOfTheStoreIsNoVerdictOnTheToken(t *testing.T) {
+	for name, fault := range map[string]standin.Fault{"throttled": standin.Throttled, "broken": standin.Broken, "hung": standin.Hung} {
+		t.Run(name, func(t *testing.T) {
+			line, store, token, _ := unreliable(t)
+			line.FailAll(fault)
+			began := time.Now()
+			_, err := developer.NewAuthenticator(store, time.Now).Authenticate(t.Context(), token.Reveal())
+			var refused *developer.TokenError
+			if err == nil || errors.As(err, &refused) {
+				t.Errorf("Authenticate: %v, want an outage", err)
+			}
+			if wait := time.Since(began); wait > 20*time.Second {
+				t.Errorf("it took %s, want a bounded wait", wait)
+			}
+			line.FailAll(standin.None)
+			if _, err := developer.NewAuthenticator(store, time.Now).Authenticate(t.Context(), token.Reveal()); err != nil {
+				t.Errorf("after the outage: %v", err)
+			}
+		})
+	}
+}
+
+func TestAThrottledTableIsSaidToBeThrottled(t *testing.T) {
+	line, store, _, _ := unreliable(t)
+	line.FailAll(standin.Throttled)
+	if _, err := store.Developers(t.Context()); err == nil || !strings.Contains(err.Error(), "throttles") {
+		t.Errorf("Developers: %v, want to hear of throttling", err)
+	}
+}
+
+func TestAMissingTableIsSaidToBeMissing(t *testing.T) {
+	store := dynamodb.NewDevelopers(dynamodb.Connect(standin.Config(standin.DynamoDB(t))), "nowhere")
+	if err := store.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "no such table") {
+		t.Errorf("Ping: %v, want to hear that the table is missing", err)
+	}
+}
+
+// TestALostAnswerIsNoSecondWrite breaks the connection after each write was
+// served: the SDK repeats it, and it must neither fail nor happen twice.
+func TestALostAnswerIsNoSecondWrite(t *testing.T) {
+	line, store, _, c := unreliable(t)
+	loseOnce := func() {
+		lost := map[string]bool{}
+		line.Fail(func(operation string) standin.Fault {
+			if lost[operation] || operation != "PutItem" && operation != "DeleteItem" {
+				return standin.None
+			}
+			lost[operation] = true
+			return standin.Lost
+		})
+	}
+	ctx := t.Context()
+
+	loseOnce()
+	if d, err := store.UpdateDeveloper(ctx, c.Developer, func(d *developer.Developer) error {
+		d.Name += "!"
+		return nil
+	}); err != nil || d.Name != "Alice!" {
+		t.Errorf("UpdateDeveloper: %q, %v", d.Name, err)
+	}
+	loseOnce()
+	token, more := issue(t, c.Developer)
+	succeeds(t, store.AddToken(ctx, more))
+	if _, err := developer.NewAuthenticator(store, time.Now).Authenticate(ctx, token.Reveal()); err != nil {
+		t.Errorf("the added token: %v", err)
+	}
+	loseOnce()
+	if team, err := store.UpdateTeam(ctx, "core", time.Now(), func(p *developer.Policy) error {
+		p.RequestsPerMinute++
+		return nil
+	}); err != nil || team.Policy.RequestsPerMinute != 1 {
+		t.Errorf("UpdateTeam: %+v, %v", team.Policy, err)
+	}
+	loseOnce()
+	succeeds(t, store.RemoveDeveloper(ctx, c.Developer))
+}
+
+// TestNothingIsHalfAddedWhateverFails lets every call of adding a developer fail
+// in turn. Whatever the outcome, the token works exactly if the developer is
+// there, and what was half done stands in nobody's way for good.
+func TestADeveloperIsNeverHalfAdded(t *testing.T) {
+	for failing := 1; ; failing++ {
+		line, store, _, _ := unreliable(t)
+		calls := 0
+		line.Fail(func(string) standin.Fault {
+			if calls++; calls >= failing {
+				return standin.Broken
+			}
+			return standin.None
+		})
+		token, c := issue(t, "bob")
+		d, err := developer.New("bob", "", "core", time.Now())
+		succeeds(t, err)
+		added := store.AddDeveloper(t.Context(), d, c)
+		line.FailAll(standin.None)
+
+		_, missing := store.Developer(t.Context(), "bob")
+		_, refused := developer.NewAuthenticator(store, time.Now).Authenticate(t.Context(), token.Reveal())
+		if (added == nil) != (missing == nil) || (added == nil) != (refused == nil) {
+			t.Errorf("call %d failing: added %v, found %v, authenticated %v", failing, added, missing, refused)
+		}
+		if added == nil {
+			return
+		}
+		// A fresh token, as its maker would give them one, works at once.
+		token, c = issue(t, "bob")
+		succeeds(t, store.AddDeveloper(t.Context(), d, c))
+		if _, err := developer.NewAuthenticator(store, time.Now).Authenticate(t.Context(), token.Reveal()); err != nil {
+			t.Errorf("call %d failing, tried again: %v", failing, err)
+		}
+	}
+}
+
+func TestATokenSeenBeforeIsLookedUpWithOneCall(t *testing.T) {
+	line, store, token, _ := unreliable(t)
+	authenticator := developer.NewAuthenticator(store, time.Now)
+	calls := 0
+	line.Fail(func(string) standin.Fault { calls++; return standin.None })
+	for range 3 {
+		if _, err := authenticator.Authenticate(t.Context(), token.Reveal()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls != 2+1+1 {
+		t.Errorf("%d calls for three look-ups, want 4", calls)
+	}
+}
+
+func TestTheTableHoldsNoToken(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	table := newTable(t, api, dynamodb.TokensTable)
+	token, _ := addAlice(t, dynamodb.NewDevelopers(api, table))
+	out, err := api.Scan(t.Context(), &sdk.ScanInput{TableName: &table})
+	succeeds(t, err)
+	var all bytes.Buffer
+	for _, item := range out.Items {
+		for name, value := range item {
+			fmt.Fprintf(&all, "%s %+v\n", name, value)
+		}
+	}
+	text := token.Reveal()
+	if all.Len() == 0 || strings.Contains(all.String(), text[len(text)-33:len(text)-6]) {
+		t.Errorf("the table holds the token, or nothing: %d bytes", all.Len())
+	}
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(b)))
+	store := dynamodb.NewDevelopers(api, newTable(b, api, dynamodb.TokensTable))
+	token, _ := addAlice(b, store)
+	authenticator := developer.NewAuthenticator(store, time.Now)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := authenticator.Authenticate(b.Context(), token.Reveal()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
