@@ -24,8 +24,10 @@ import (
 // startLimit bounds the wait for a stand-in to answer.
 const startLimit = 30 * time.Second
 
-// The credentials that the stand-ins know; they mean nothing elsewhere.
+// The region and the credentials that the stand-ins know; they mean nothing
+// elsewhere.
 const (
+	region    = "eu-central-1"
 	accessKey = "AKIDEXAMPLE"
 	secretKey = "standin-secret-key"
 )
@@ -34,11 +36,18 @@ const (
 // http://127.0.0.1:8000.
 func Config(address string) aws.Config {
 	return aws.Config{
-		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
+		Region: region, Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 		BaseEndpoint: aws.String(address),
 		// Not http.DefaultClient, whose connections outlive the test.
 		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: false, MaxIdleConnsPerHost: 64, IdleConnTimeout: 5 * time.Second}},
 	}
+}
+
+// WrongConfig is Config with credentials that no stand-in knows.
+func WrongConfig(address string) aws.Config {
+	config := Config(address)
+	config.Credentials = credentials.NewStaticCredentialsProvider(accessKey, "another-secret-key", "")
+	return config
 }
 
 // dynaliteProgram serves DynamoDB on a port of the system's choice, which it
@@ -75,7 +84,7 @@ func DynamoDB(t testing.TB) string {
 }
 
 // versityProgram serves S3 for as long as its input is open.
-const versityProgram = `"$0" --quiet --health /health --port "$1" posix "$2" & gateway=$!; cat >/dev/null; kill $gateway; wait $gateway`
+const versityProgram = `"$0" --quiet --health /health --region "$1" --port "$2" posix "$3" & gateway=$!; cat >/dev/null; kill $gateway; wait $gateway`
 
 // S3 starts an S3 with one empty bucket for each name, which lives as long as
 // the test, and returns its address.
@@ -92,7 +101,7 @@ func S3(t testing.TB, buckets ...string) string {
 		}
 	}
 	address := freeAddress(t)
-	command := exec.CommandContext(t.Context(), "sh", "-c", versityProgram, program, address, directory)
+	command := exec.CommandContext(t.Context(), "sh", "-c", versityProgram, program, region, address, directory)
 	command.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
 	run(t, command)
 	waitFor(t, "http://"+address+"/health")

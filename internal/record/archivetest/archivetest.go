@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) record.Archive) {
 		"putting again replaces":                             testReplace,
 		"a document that breaks off leaves the one before":   testBrokenPut,
 		"a document shorter than said leaves the one before": testShortPut,
+		"a large document is whole or not there":             testLarge,
 		"what is missing is fs.ErrNotExist":                  testMissing,
 		"days are inclusive and in order":                    testDays,
 		"Keys yields records alone":                          testRecordsAlone,
@@ -133,6 +134,19 @@ func testShortPut(t *testing.T, a record.Archive) {
 		t.Error("a document shorter than its size was put")
 	}
 	wantDocument(t, a, k, "whole")
+}
+
+func testLarge(t *testing.T, a record.Archive) {
+	k, size := key("2026/02/16", "alice", 1), 20<<20+7
+	doc := strings.Repeat("0123456789abcde", size/15+1)[:size]
+	for _, part := range []string{doc[:size/2], doc + "more"} {
+		if err := a.Put(t.Context(), k, strings.NewReader(part), int64(size)); err == nil {
+			t.Errorf("a document of %d bytes was put as one of %d", len(part), size)
+		}
+	}
+	wantKeys(t, a.Keys(t.Context(), day("2026/02/16"), day("2026/02/16")))
+	put(t, a, k, doc)
+	wantDocument(t, a, k, doc)
 }
 
 func testMissing(t *testing.T, a record.Archive) {
