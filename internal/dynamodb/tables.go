@@ -27,7 +27,7 @@ func TokensTable(name string) *sdk.CreateTableInput {
 func UsageTable(name string) *sdk.CreateTableInput {
 	return define(name, []string{"part", "sort"}, map[string]index{
 		byQuarter: {sort: "quarter_of", included: []string{"counted"}},
-		bySecrets: {sort: "secrets_of", included: []string{"started", "secrets"}},
+		bySecrets: {sort: "secrets_of", included: []string{"secrets"}},
 	})
 }
 
