@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -85,7 +84,9 @@ func (l *Ledger) refreshQuarter(ctx context.Context, generation string, q quarte
 			return err
 		}
 		// The version is read before the rows: if anybody writes these sums from
-		// here on, knowing of a row that this does not, the write below fails.
+		// here on, knowing of a row that this does not, the write below fails. It
+		// is written even if it says what stands there, as whoever has read an
+		// older row must fail in turn.
 		s := sumsItem{Part: sumsPart(generation, q.day), Sort: q.of}
 		if _, err := l.table.get(ctx, key(s.Part, s.Sort), &s); err != nil {
 			return err
@@ -93,9 +94,6 @@ func (l *Ledger) refreshQuarter(ctx context.Context, generation string, q quarte
 		sums, err := l.sumRows(ctx, generation, q)
 		if err != nil {
 			return err
-		}
-		if bytes.Equal(sums, s.Sums) {
-			return nil
 		}
 		before := s.Version
 		s.Version, s.Sums = before+1, sums
@@ -188,9 +186,6 @@ func (l *Ledger) refreshSpent(ctx context.Context, generation string, c dayCost)
 		}
 		current := true
 		for _, s := range both {
-			if s.Version > 0 && s.Nanos == nanos {
-				continue
-			}
 			before := s.Version
 			s.Version, s.Nanos = before+1, nanos
 			written, err := l.table.put(ctx, s, unlessChanged, item{":version": number(before)})

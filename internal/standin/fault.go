@@ -2,6 +2,7 @@ package standin
 
 import (
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -54,6 +55,7 @@ func NewLine(t testing.TB, address string) *Line {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	proxy := &httputil.ReverseProxy{
 		Transport: transport,
+		ErrorLog:  log.New(io.Discard, "", 0), // a client that gives up is part of the test
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host // it is signed
