@@ -126,10 +126,14 @@ func (s *Developers) stands(ctx context.Context, c claimItem) (bool, error) {
 	return false, nil
 }
 
-// giveBack removes claims that came to nothing. What cannot be removed is taken
-// over when somebody needs it.
+// tidyLimit bounds the removal of claims, which waits for nobody else.
+const tidyLimit = 500 * time.Millisecond
+
+// giveBack removes claims that came to nothing, also when the caller has gone.
+// What cannot be removed is taken over when somebody needs it.
 func (s *Developers) giveBack(ctx context.Context, claims []claimItem) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
+	defer cancel()
 	for _, c := range claims {
 		_, _ = s.table.remove(ctx, item{"id": text(c.Key)}, "stamp = :stamp", item{":stamp": text(c.Write)})
 	}
@@ -138,7 +142,8 @@ func (s *Developers) giveBack(ctx context.Context, claims []claimItem) {
 // abandon removes the claims of a developer who is gone. A claim that somebody
 // else has made since stays.
 func (s *Developers) abandon(ctx context.Context, d developerItem) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
+	defer cancel()
 	for id, token := range d.Tokens {
 		for _, key := range []string{tokenPrefix + id, hashPrefix + hex.EncodeToString(token.Hash)} {
 			_, _ = s.table.remove(ctx, item{"id": text(key)}, "developer = :developer", item{":developer": text(d.id())})

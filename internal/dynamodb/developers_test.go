@@ -10,6 +10,7 @@ import (
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/developer/developertest"
@@ -150,7 +151,45 @@ func TestALostAnswerIsNoSecondWrite(t *testing.T) {
 	succeeds(t, store.RemoveDeveloper(ctx, c.Developer))
 }
 
-// TestNothingIsHalfAddedWhateverFails lets every call of adding a developer fail
+// TestAClaimOfNobodysIsTakenOver makes a claim such as a crash leaves behind.
+func TestAClaimOfNobodysIsTakenOver(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	table := newTable(t, api, dynamodb.TokensTable)
+	store := dynamodb.NewDevelopers(api, table)
+	_, held := addAlice(t, store)
+	claim := func(key, owner string, at time.Time) {
+		_, err := api.PutItem(t.Context(), &sdk.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
+			"id":        &types.AttributeValueMemberS{Value: key},
+			"developer": &types.AttributeValueMemberS{Value: owner},
+			"team":      &types.AttributeValueMemberS{Value: ""},
+			"stamp":     &types.AttributeValueMemberS{Value: "theirs"},
+			"claimed":   &types.AttributeValueMemberN{Value: fmt.Sprint(at.UnixMilli())},
+		}})
+		succeeds(t, err)
+	}
+	for owner, wants := range map[string][2]error{"bob": {developer.ErrExists, nil}, held.Developer: {developer.ErrExists, nil}} {
+		for i, at := range []time.Time{time.Now(), time.Now().Add(-time.Hour)} {
+			token, c := issue(t, held.Developer)
+			claim(fmt.Sprintf("hash#%x", c.Hash), owner, at)
+			if err := store.AddToken(t.Context(), c); !errors.Is(err, wants[i]) {
+				t.Errorf("AddToken beside a claim for %s of %s: %v, want %v", owner, at, err, wants[i])
+			}
+			_, err := developer.NewAuthenticator(store, time.Now).Authenticate(t.Context(), token.Reveal())
+			if (err == nil) != (wants[i] == nil) {
+				t.Errorf("Authenticate beside a claim for %s of %s: %v", owner, at, err)
+			}
+		}
+	}
+	// However old it is, a claim that is borne out stands.
+	claim(fmt.Sprintf("hash#%x", held.Hash), held.Developer, time.Now().Add(-time.Hour))
+	again := held
+	again.ID = "another1"
+	if err := store.AddToken(t.Context(), again); !errors.Is(err, developer.ErrExists) {
+		t.Errorf("AddToken of a token that is held: %v, want %v", err, developer.ErrExists)
+	}
+}
+
+// TestADeveloperIsNeverHalfAdded lets every call of adding a developer fail
 // in turn. Whatever the outcome, the token works exactly if the developer is
 // there, and what was half done stands in nobody's way for good.
 func TestADeveloperIsNeverHalfAdded(t *testing.T) {

@@ -83,28 +83,41 @@ func (l *Ledger) build(ctx context.Context, generation string, rows iter.Seq2[ex
 	return count, flush()
 }
 
-// mostDeleted is how many items one BatchWriteItem deletes.
-const mostDeleted = 25
+const (
+	// mostDeleted is how many items one BatchWriteItem deletes.
+	mostDeleted = 25
+	// cleanBatch is how many items are found before they are deleted.
+	cleanBatch = 40 * mostDeleted
+)
 
 // clean removes the items of generations that are neither current nor being
 // built.
 func (l *Ledger) clean(ctx context.Context, p pointer) error {
 	var doomed []types.WriteRequest
+	flush := func() error {
+		err := together(ctx, slices.Collect(slices.Chunk(doomed, mostDeleted)), l.table.writeAll)
+		doomed = doomed[:0]
+		return err
+	}
 	err := l.table.scan(ctx, sdk.ScanInput{ProjectionExpression: aws.String("part, sort")}, func(found item) error {
 		var m mark
 		if err := l.table.decode(found, &m); err != nil {
 			return err
 		}
 		generation, _, inOne := strings.Cut(m.Part, "#")
-		if inOne && generation != p.Current && generation != p.Next {
-			doomed = append(doomed, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: key(m.Part, m.Sort)}})
+		if !inOne || generation == p.Current || generation == p.Next {
+			return nil
 		}
-		return nil
+		doomed = append(doomed, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: key(m.Part, m.Sort)}})
+		if len(doomed) < cleanBatch {
+			return nil
+		}
+		return flush()
 	})
 	if err != nil {
 		return err
 	}
-	return together(ctx, slices.Collect(slices.Chunk(doomed, mostDeleted)), l.table.writeAll)
+	return flush()
 }
 
 // writeAll makes up to mostDeleted writes.

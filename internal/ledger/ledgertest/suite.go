@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Store) {
 		"sums are the sums over the rows, however grouped":       sumsOfRows,
 		"sums hold only what the filters choose":                 sumsFiltered,
 		"a report may stop reading sums":                         sumsStopped,
+		"names that resemble each other are kept apart":          namesApart,
 		"a secret that every turn sends again is one incident":   oneIncident,
 		"an incident tells of all who sent it, and if it left":   severalSenders,
 		"incidents hold only what the filters choose":            incidentsFiltered,
@@ -201,6 +202,38 @@ func sumsStopped(t *testing.T, store ledger.Store) {
 		}
 	}
 	agrees(t, store, rows)
+}
+
+func namesApart(t *testing.T, store ledger.Store) {
+	names := []string{"", "a", "a#", "a#00:00", "a/b", "a%23", "A", "a\x00", "ä", "a\u0308"}
+	var rows []exchange.Exchange
+	for i, row := range Rows(22, len(names)*len(names)) {
+		row.Started = Start.Add(time.Duration(i) * time.Minute)
+		row.ID = exchange.NewID(row.Started)
+		row.Developer, row.Team = names[i%len(names)], names[i/len(names)]
+		row.Cost = exchange.Cost{State: exchange.CostPriced, Nanos: 1 << (i % 40)}
+		rows = append(rows, row)
+	}
+	add(t, store, rows...)
+	agrees(t, store, rows)
+	for _, name := range names[1:] {
+		agreesOn(t, store, ledger.Query{From: Start, To: End, Developer: name}, rows)
+		var developer, team int64
+		for _, row := range rows {
+			if row.Developer == name {
+				developer += row.Cost.Nanos
+			}
+			if row.Team == name {
+				team += row.Cost.Nanos
+			}
+		}
+		spent, err := store.Spent(t.Context(), name, "", Start, End)
+		succeeds(t, err)
+		equal(t, "spent by "+name, spent, developer)
+		spent, err = store.Spent(t.Context(), "", name, Start, End)
+		succeeds(t, err)
+		equal(t, "spent by the team "+name, spent, team)
+	}
 }
 
 // flat rates every exchange the same, and only those of a known model.
