@@ -73,7 +73,7 @@ func Connect(config aws.Config) *sdk.Client {
 			r.MaxBackoff = longestPause
 		})
 		// Bucket names are host names on AWS alone.
-		o.UsePathStyle = config.BaseEndpoint != nil
+		o.UsePathStyle = o.BaseEndpoint != nil
 	})
 }
 

@@ -113,6 +113,13 @@ func (l *Line) Operations() []string {
 	return slices.Sorted(maps.Keys(l.seen))
 }
 
+// Forget forgets which operations passed.
+func (l *Line) Forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.seen)
+}
+
 func (l *Line) next(r *http.Request) Fault {
 	operation := operationOf(r)
 	l.mu.Lock()

@@ -39,8 +39,23 @@ func Config(address string) aws.Config {
 		Region: region, Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 		BaseEndpoint: aws.String(address),
 		// Not http.DefaultClient, whose connections outlive the test.
-		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: false, MaxIdleConnsPerHost: 64, IdleConnTimeout: 5 * time.Second}},
+		HTTPClient: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 5 * time.Second}},
 	}
+}
+
+// Environment are the variables by which the AWS SDK of any process finds
+// stand-ins, by the names of their services (DYNAMODB, S3, SECRETS_MANAGER).
+func Environment(addresses map[string]string) map[string]string {
+	variables := map[string]string{
+		"AWS_REGION": region, "AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
+		// Nothing of this machine's own settings is used.
+		"AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"AWS_EC2_METADATA_DISABLED": "true",
+	}
+	for service, address := range addresses {
+		variables["AWS_ENDPOINT_URL_"+service] = address
+	}
+	return variables
 }
 
 // WrongConfig is Config with credentials that no stand-in knows.

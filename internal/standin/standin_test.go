@@ -1,0 +1,104 @@
+package standin_test
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/google/go-cmp/cmp"
+
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/dynamodb"
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/ledger/ledgertest"
+	"codex-proxy/internal/s3"
+	"codex-proxy/internal/secretsmanager"
+	"codex-proxy/internal/standin"
+)
+
+// TestAServerMakesTheseCallsAndNoOthers takes every step that an exchange needs of
+// AWS, as a process that finds the services by its environment. What it is let do
+// should be this and no more.
+func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
+	tables := standin.NewLine(t, standin.DynamoDB(t))
+	bucket := standin.NewLine(t, standin.S3(t, "archive"))
+	keys := standin.SecretsManager(t)
+	keys.Set("openai", "sk-example")
+	for name, value := range standin.Environment(map[string]string{
+		"DYNAMODB": tables.Address, "S3": bucket.Address, "SECRETS_MANAGER": keys.Address,
+	}) {
+		t.Setenv(name, value)
+	}
+	ctx := t.Context()
+	loaded, err := config.LoadDefaultConfig(ctx)
+	check(t, err)
+
+	// What is there before the server is.
+	api := dynamodb.Connect(loaded)
+	check(t, dynamodb.CreateTable(ctx, api, dynamodb.TokensTable(dynamodb.DefaultTokensTable)))
+	check(t, dynamodb.CreateTable(ctx, api, dynamodb.UsageTable(dynamodb.DefaultUsageTable)))
+	d, err := developer.New("alice@example.com", "", "", time.Now())
+	check(t, err)
+	token, credential, err := developer.Issue(rand.Reader, d.ID, "", time.Now(), time.Time{})
+	check(t, err)
+	check(t, dynamodb.NewDevelopers(api, dynamodb.DefaultTokensTable).AddDeveloper(ctx, d, credential))
+	tables.Forget()
+
+	developers := dynamodb.NewDevelopers(api, dynamodb.DefaultTokensTable)
+	check(t, developers.Ping(ctx))
+	for range 2 {
+		_, err = developer.NewAuthenticator(developers, time.Now).Authenticate(ctx, token.Reveal())
+		check(t, err)
+	}
+	check(t, developers.SetLastUsed(ctx, map[string]time.Time{credential.ID: time.Now()}))
+	calls(t, "the table of tokens", tables, "BatchGetItem", "GetItem", "UpdateItem")
+
+	ledger := dynamodb.NewLedger(api, dynamodb.DefaultUsageTable)
+	check(t, ledger.Ping(ctx))
+	rows := ledgertest.Rows(1, 20)
+	for range 2 {
+		check(t, ledger.Add(ctx, rows))
+	}
+	_, err = ledger.Spent(ctx, d.ID, "", ledgertest.Start, ledgertest.Start.AddDate(0, 1, 0))
+	check(t, err)
+	calls(t, "the table of usage", tables, "BatchGetItem", "GetItem", "PutItem", "Query")
+
+	archive := s3.NewArchive(s3.Connect(loaded), s3.Location{Bucket: "archive"}, "")
+	check(t, archive.Ping(ctx))
+	for _, size := range []int{10, 9 << 20} {
+		key := "2026/02/16/alice/" + exchange.NewID(time.Now()) + ".json.zst"
+		check(t, archive.Put(ctx, key, strings.NewReader(strings.Repeat("x", size)), int64(size)))
+		r, err := archive.Get(ctx, key)
+		check(t, err)
+		check(t, r.Close())
+	}
+	calls(t, "the bucket", bucket, "GET", "GET list-type", "POST uploadId", "POST uploads", "PUT", "PUT uploadId")
+
+	secret, err := secretsmanager.Open(ctx, secretsmanager.Connect(loaded), "openai", func(text string) (string, error) { return text, nil },
+		secretsmanager.Options{Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	check(t, err)
+	if value := secret.Value(ctx); value != "sk-example" {
+		t.Errorf("the secret is %q", value)
+	}
+}
+
+// calls checks which calls were made since the last time.
+func calls(t *testing.T, of string, line *standin.Line, want ...string) {
+	t.Helper()
+	slices.Sort(want)
+	if diff := cmp.Diff(want, line.Operations()); diff != "" {
+		t.Errorf("calls of %s (-want +got):\n%s", of, diff)
+	}
+	line.Forget()
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
