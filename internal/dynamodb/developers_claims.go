@@ -161,7 +161,10 @@ func (s *Developers) owner(ctx context.Context, id string) (d developerItem, err
 	if err == nil && found {
 		d, err = s.load(ctx, c.Developer)
 	}
-	if _, held := d.Tokens[id]; err == nil && !held || isNotFound(err) {
+	if err == nil {
+		_, err = d.token(id)
+	}
+	if isNotFound(err) {
 		err = fmt.Errorf("token %s %w", id, developer.ErrNotFound)
 	}
 	return d, err

@@ -47,6 +47,11 @@ import (
 // A rebuild writes a new generation beside the current one and then makes it
 // current with one write.
 //
+// To count one exchange of a developer's busy day takes 9 calls, 5 write units and
+// 8 read units; to judge a developer's budget, 2 calls and 2 read units; to report
+// on a month, a read unit for each 4 KB of sums, which are about 400 bytes for
+// each quarter of an hour that a developer was at work.
+//
 // Where ledger.Store says that a method is atomic, a delivery of several rows is
 // so row by row, and so is a reprice: one that was interrupted is finished by
 // being repeated.

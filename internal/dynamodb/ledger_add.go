@@ -95,8 +95,7 @@ func quarterOf(e exchange.Exchange) string {
 }
 
 // Add implements ledger.Store. While a rebuild is under way, rows go to both
-// generations. A rebuild that this does not know of yet finds the exchanges in
-// the archive, where they are put before they come here.
+// generations.
 func (l *Ledger) Add(ctx context.Context, rows []exchange.Exchange) error {
 	p, err := l.pointer(ctx)
 	if err == nil {

@@ -21,7 +21,9 @@ const rebuildBatch = 2_000
 
 // Rebuild implements ledger.Store. Rows go into a new generation, which becomes
 // the current one at the end. Servers go on reading the old one meanwhile, and
-// add to both.
+// add to both from the moment that rows is first asked. An exchange that they
+// have counted just before then must come with rows: whoever reads an archive
+// that servers write to waits first, until it holds what was counted.
 func (l *Ledger) Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, error]) (count int, err error) {
 	p, err := l.pointer(ctx)
 	if err != nil {
@@ -40,11 +42,7 @@ func (l *Ledger) Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, 
 		_, err = l.point(ctx, p)
 	}
 	if err != nil {
-		p.Next = ""
-		if given := l.giveUp(ctx, p); given != nil {
-			err = errors.Join(err, given)
-		}
-		return 0, fmt.Errorf("rebuild the ledger, which is as it was: %w", err)
+		return 0, fmt.Errorf("rebuild the ledger, which is as it was: %w", errors.Join(err, l.giveUp(ctx, p)))
 	}
 	return count, nil
 }

@@ -17,13 +17,20 @@ const (
 	DefaultUsageTable  = "codex-proxy-usage"
 )
 
+// The indexes of the table of usage.
+const (
+	byQuarter = "by-quarter"
+	bySecrets = "by-secrets"
+)
+
 // TokensTable is the definition of the table of developers, tokens and teams.
 func TokensTable(name string) *sdk.CreateTableInput {
 	return define(name, []string{"id"}, nil)
 }
 
 // UsageTable is the definition of the ledger's table. Its indexes are local ones,
-// as only these can be read strongly consistently.
+// as only these can be read strongly consistently; DynamoDB makes them with the
+// table and never later.
 func UsageTable(name string) *sdk.CreateTableInput {
 	return define(name, []string{"part", "sort"}, map[string]index{
 		byQuarter: {sort: "quarter_of", included: []string{"counted"}},
@@ -87,8 +94,3 @@ func CreateTable(ctx context.Context, api *sdk.Client, definition *sdk.CreateTab
 	}
 	return nil
 }
-
-const (
-	byQuarter = "by-quarter"
-	bySecrets = "by-secrets"
-)

@@ -186,3 +186,18 @@ func TestALocationIsABucketAndPerhapsAPrefix(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseLocation(f *testing.F) {
+	for _, address := range []string{"s3://bucket", "s3://bucket/a/b/", "s3://bucket/../a", "s3://b%2fc/%2e%2e"} {
+		f.Add(address)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		at, err := ParseLocation(address)
+		if err != nil {
+			return
+		}
+		if at.Bucket == "" || at.Prefix != "" && !isKey(strings.TrimSuffix(at.Prefix, "/")) {
+			t.Errorf("%q is taken for %+v", address, at)
+		}
+	})
+}
