@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,15 +167,15 @@ func TestAClaimOfNobodysIsTakenOver(t *testing.T) {
 		}})
 		succeeds(t, err)
 	}
-	for owner, wants := range map[string][2]error{"bob": {developer.ErrExists, nil}, held.Developer: {developer.ErrExists, nil}} {
-		for i, at := range []time.Time{time.Now(), time.Now().Add(-time.Hour)} {
+	for _, owner := range []string{"bob", held.Developer} {
+		for at, want := range map[time.Time]error{time.Now(): developer.ErrExists, time.Now().Add(-time.Hour): nil} {
 			token, c := issue(t, held.Developer)
 			claim(fmt.Sprintf("hash#%x", c.Hash), owner, at)
-			if err := store.AddToken(t.Context(), c); !errors.Is(err, wants[i]) {
-				t.Errorf("AddToken beside a claim for %s of %s: %v, want %v", owner, at, err, wants[i])
+			if err := store.AddToken(t.Context(), c); !errors.Is(err, want) {
+				t.Errorf("AddToken beside a claim for %s of %s: %v, want %v", owner, at, err, want)
 			}
 			_, err := developer.NewAuthenticator(store, time.Now).Authenticate(t.Context(), token.Reveal())
-			if (err == nil) != (wants[i] == nil) {
+			if (err == nil) != (want == nil) {
 				t.Errorf("Authenticate beside a claim for %s of %s: %v", owner, at, err)
 			}
 		}
@@ -227,15 +228,15 @@ func TestADeveloperIsNeverHalfAdded(t *testing.T) {
 func TestATokenSeenBeforeIsLookedUpWithOneCall(t *testing.T) {
 	line, store, token, _ := unreliable(t)
 	authenticator := developer.NewAuthenticator(store, time.Now)
-	calls := 0
-	line.Fail(func(string) standin.Fault { calls++; return standin.None })
+	var calls atomic.Int64
+	line.Fail(func(string) standin.Fault { calls.Add(1); return standin.None })
 	for range 3 {
 		if _, err := authenticator.Authenticate(t.Context(), token.Reveal()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if calls != 2+1+1 {
-		t.Errorf("%d calls for three look-ups, want 4", calls)
+	if calls.Load() != 2+1+1 {
+		t.Errorf("%d calls for three look-ups, want 4", calls.Load())
 	}
 }
 

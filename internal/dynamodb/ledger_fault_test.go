@@ -70,15 +70,16 @@ func wantRows(t testing.TB, store ledger.Store, rows []exchange.Exchange) {
 func TestADeliveryThatBreaksOffIsMendedByTheNext(t *testing.T) {
 	rows := ledgertest.Rows(1, 2)
 	line, plain, _ := newLedger(t)
-	calls := 0
-	line.Fail(func(string) standin.Fault { calls++; return standin.None })
+	var calls atomic.Int64
+	line.Fail(func(string) standin.Fault { calls.Add(1); return standin.None })
 	succeeds(t, plain.Add(t.Context(), rows))
+	delivery := calls.Load()
 	want := tell(t, plain)
 
-	for failing := 1; failing <= calls; failing += 2 {
+	for failing := int64(1); failing <= delivery; failing += 2 {
 		line, store, other := newLedger(t)
-		left := atomic.Int64{}
-		left.Store(int64(failing))
+		var left atomic.Int64
+		left.Store(failing)
 		line.Fail(func(string) standin.Fault {
 			if left.Add(-1) <= 0 {
 				return standin.Broken
@@ -128,6 +129,45 @@ func TestReplicasThatAddTheSameDevelopersExchangesCountThemAll(t *testing.T) {
 	}
 	all.Wait()
 	wantRows(t, one, rows)
+}
+
+// TestTheSumsOfOneReplicaNeverHideAnothersExchange stops a delivery before each of
+// its calls in turn, and lets another replica deliver whole in between.
+func TestTheSumsOfOneReplicaNeverHideAnothersExchange(t *testing.T) {
+	rows := ledgertest.Rows(12, 2)
+	for i := range rows { // of one quarter of an hour
+		rows[i].Started = ledgertest.Start.Add(time.Duration(i) * time.Second)
+		rows[i].ID, rows[i].Developer, rows[i].Team = exchange.NewID(rows[i].Started), "alice@example.com", "platform"
+		rows[i].Session, rows[i].Model, rows[i].Cost = "s1", "gpt-5.1", exchange.Cost{State: exchange.CostPriced, Nanos: 7}
+	}
+	_, plain, _ := newLedger(t)
+	succeeds(t, plain.Add(t.Context(), rows))
+	want := tell(t, plain)
+
+	address := standin.DynamoDB(t)
+	api := dynamodb.Connect(standin.Config(address))
+	for stopped := int64(1); ; stopped++ {
+		table := newTable(t, api, dynamodb.UsageTable)
+		whole := dynamodb.NewLedger(api, table)
+		line := standin.NewLine(t, address)
+		halting := dynamodb.NewLedger(dynamodb.Connect(standin.Config(line.Address)), table)
+		var calls atomic.Int64
+		line.Fail(func(string) standin.Fault {
+			if calls.Add(1) == stopped {
+				if err := whole.Add(t.Context(), rows[1:]); err != nil {
+					t.Error(err)
+				}
+			}
+			return standin.None
+		})
+		succeeds(t, halting.Add(t.Context(), rows[:1]))
+		if calls.Load() < stopped {
+			return
+		}
+		if diff := cmp.Diff(want, tell(t, whole)); diff != "" {
+			t.Errorf("stopped before call %d (-want +got):\n%s", stopped, diff)
+		}
+	}
 }
 
 func TestAnOutageOfTheLedgerIsAnError(t *testing.T) {
@@ -207,6 +247,44 @@ func TestARepriceDuringARebuildIsRefused(t *testing.T) {
 	}
 	if _, err := other.Reprice(t.Context(), ledgertest.Start, ledgertest.End, func(e exchange.Exchange) exchange.Cost { return e.Cost }, false); err != nil {
 		t.Errorf("Reprice after the rebuild: %v", err)
+	}
+}
+
+func TestARepriceThatBreaksOffIsFinishedByBeingRepeated(t *testing.T) {
+	rows := ledgertest.Rows(11, 6)
+	for i := range rows {
+		rows[i].Cost = exchange.Cost{State: exchange.CostPriced, Nanos: 7}
+	}
+	flat := func(exchange.Exchange) exchange.Cost {
+		return exchange.Cost{State: exchange.CostPriced, Nanos: 1_000, Book: "flat"}
+	}
+	_, plain, _ := newLedger(t)
+	succeeds(t, plain.Add(t.Context(), rows))
+	_, err := plain.Reprice(t.Context(), ledgertest.Start, ledgertest.End, flat, false)
+	succeeds(t, err)
+	want := tell(t, plain)
+
+	for _, failing := range []string{"UpdateItem", "PutItem"} {
+		for nth := 1; nth <= 5; nth += 2 {
+			line, store, _ := newLedger(t)
+			succeeds(t, store.Add(t.Context(), rows))
+			var calls atomic.Int64
+			line.Fail(func(operation string) standin.Fault {
+				if operation == failing && calls.Add(1) >= int64(nth) {
+					return standin.Broken
+				}
+				return standin.None
+			})
+			if _, err := store.Reprice(t.Context(), ledgertest.Start, ledgertest.End, flat, false); err == nil {
+				t.Errorf("Reprice succeeded although %s %d failed", failing, nth)
+			}
+			line.FailAll(standin.None)
+			_, err := store.Reprice(t.Context(), ledgertest.Start, ledgertest.End, flat, false)
+			succeeds(t, err)
+			if diff := cmp.Diff(want, tell(t, store)); diff != "" {
+				t.Errorf("after %s %d failed (-want +got):\n%s", failing, nth, diff)
+			}
+		}
 	}
 }
 
