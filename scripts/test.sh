@@ -51,9 +51,9 @@ else
 fi
 npm ci --prefix internal/onboard/script/testdata/powershell --ignore-scripts --no-audit --no-fund --loglevel=error
 
-step 'the Codex CLI (npm)'
+step 'the Codex CLI and the stand-ins for AWS (npm, Go)'
 if command -v npm >/dev/null; then
-	npm ci --prefix e2e --no-audit --no-fund --loglevel=error
+	sh scripts/standins.sh
 	CODEX_CLI=$PWD/e2e/node_modules/.bin/codex
 	export CODEX_CLI
 	"$CODEX_CLI" --version

@@ -12,15 +12,21 @@ const module = "codex-proxy/internal/"
 
 // adapters wrap one real thing each; domain packages must not know them, nor
 // they each other.
-var adapters = map[string]bool{"sqlite": true, "disk": true, "metrics": true, "simulated": true, "upstream": true}
+var adapters = map[string]bool{
+	"sqlite": true, "dynamodb": true, "disk": true, "s3": true, "secretsmanager": true,
+	"metrics": true, "simulated": true, "upstream": true,
+}
 
 // allowed are the imports between the project's packages that are not for
 // everybody: exchange, openai and terminal may be imported by all.
 var allowed = map[string][]string{
 	"admission":    {"developer", "refusal"},
-	"gateway":      {"admission", "contentcoding", "developer", "record", "refusal", "upstream"},
+	"gateway":      {"admission", "contentcoding", "developer", "record", "redaction", "refusal", "secrets", "upstream"},
+	"redaction":    {"secrets"},
 	"sqlite":       {"developer", "ledger"},
+	"dynamodb":     {"developer", "ledger"},
 	"disk":         {"record"},
+	"s3":           {"record"},
 	"conversation": {"record"},
 }
 
