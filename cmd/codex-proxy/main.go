@@ -46,7 +46,7 @@ type commands struct {
 
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`
-	Version versionCommand `cmd:"" help:"Print the version, the commit and the toolchain that built it."`
+	Version versionCommand `cmd:"" help:"Print the version, the commit and its date, and the toolchain that built it."`
 }
 
 // console is what a command talks through: its streams and the settings that
