@@ -1,0 +1,30 @@
+#!/bin/sh
+# After the files are installed. Debian says "configure" and, on an upgrade, the
+# version before; Red Hat says how many versions are installed now.
+set -e
+
+# The commands may be used before the service has run once.
+install -d -o codex-proxy -g codex-proxy -m 0700 /var/lib/codex-proxy
+
+upgrade=
+case $1 in
+configure) [ -z "$2" ] || upgrade=yes ;;
+abort-*) exit 0 ;;
+1) ;;
+*) upgrade=yes ;;
+esac
+
+if [ -d /run/systemd/system ]; then
+	systemctl daemon-reload
+	# Running streams may go on for minutes; the installer need not wait for them.
+	[ -z "$upgrade" ] || systemctl --no-block try-restart codex-proxy.service
+fi
+
+if [ -z "$upgrade" ]; then
+	cat <<-'EOF'
+		codex-proxy is installed; nothing runs yet.
+		  1. OpenAI's key:   /etc/codex-proxy/env
+		  2. Settings:       /etc/codex-proxy/codex-proxy.toml
+		  3. Start it:       systemctl enable --now codex-proxy
+	EOF
+fi
