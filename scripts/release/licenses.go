@@ -48,7 +48,7 @@ func thirdPartyLicenses(ctx context.Context, src source, info *debug.BuildInfo) 
 		return nil, err
 	}
 	var all bytes.Buffer
-	if err := appendLicenses(&all, "Go "+toolchain, root); err != nil {
+	if err := appendLicenses(&all, "Go "+strings.TrimPrefix(toolchain, "go"), root); err != nil {
 		return nil, err
 	}
 	args := []string{"list", "-m", "-json"}

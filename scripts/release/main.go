@@ -112,7 +112,7 @@ func releaseTarget(ctx context.Context, src source, t target, work string, out *
 	if err != nil {
 		return artifact{}, err
 	}
-	bom, err := billOfMaterials(src, archive, bin)
+	bom, err := billOfMaterials(src, bin)
 	if err != nil {
 		return artifact{}, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -14,15 +15,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// billOfMaterials lists what is in an archive's program, as CycloneDX 1.6 JSON:
+// billOfMaterials lists what a program was made of, as CycloneDX 1.6 JSON:
 // the modules that the linker put there, and Go itself. It is read from the
 // program and not from go.mod, which also names what only tests and tools need.
-func billOfMaterials(src source, archive artifact, bin binary) ([]byte, error) {
+func billOfMaterials(src source, bin binary) ([]byte, error) {
+	sum := fmt.Sprintf("%x", sha256.Sum256(bin.content))
 	program := cdx.Component{
 		BOMRef: "codex-proxy", Type: cdx.ComponentTypeApplication,
 		Name: "codex-proxy", Version: src.version, PackageURL: moduleURL(bin.info.Main.Path, "v"+src.version),
 		Licenses:   &cdx.Licenses{{License: &cdx.License{ID: "MIT"}}},
-		Hashes:     sha256Hash(archive.sha256),
+		Hashes:     sha256Hash(sum),
 		Properties: buildProperties(bin.info),
 	}
 	standard := strings.TrimPrefix(bin.info.GoVersion, "go")
@@ -54,8 +56,8 @@ func billOfMaterials(src source, archive artifact, bin binary) ([]byte, error) {
 	}
 
 	bom := cdx.NewBOM()
-	// Derived from the archive, so that it is the same for the same bytes.
-	bom.SerialNumber = uuid.NewSHA1(uuid.NameSpaceOID, []byte(archive.sha256)).URN()
+	// Derived from the program, so that it is the same for the same bytes.
+	bom.SerialNumber = uuid.NewSHA1(uuid.NameSpaceOID, []byte(sum)).URN()
 	bom.Metadata = &cdx.Metadata{Timestamp: src.date.Format(time.RFC3339), Component: &program}
 	bom.Components = &components
 	bom.Dependencies = &[]cdx.Dependency{{Ref: program.BOMRef, Dependencies: &refs}}
