@@ -15,9 +15,11 @@ abort-*) exit 0 ;;
 esac
 
 if [ -d /run/systemd/system ]; then
-	systemctl daemon-reload
+	systemctl daemon-reload || echo 'codex-proxy: systemd still knows the service as it was; run: systemctl daemon-reload' >&2
 	# Running streams may go on for minutes; the installer need not wait for them.
-	[ -z "$upgrade" ] || systemctl --no-block try-restart codex-proxy.service
+	if [ -n "$upgrade" ] && ! systemctl --no-block try-restart codex-proxy.service; then
+		echo 'codex-proxy: the version before is still running; run: systemctl restart codex-proxy' >&2
+	fi
 fi
 
 if [ -z "$upgrade" ]; then

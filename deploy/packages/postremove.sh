@@ -3,7 +3,7 @@
 # does the user that owns it: an archive is not deleted by an installer.
 set -e
 if [ -d /run/systemd/system ]; then
-	systemctl daemon-reload
+	systemctl daemon-reload || echo 'codex-proxy: systemd still knows the service; run: systemctl daemon-reload' >&2
 fi
 case $1 in
 purge | 0)

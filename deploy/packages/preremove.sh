@@ -4,8 +4,8 @@
 set -e
 case $1 in
 remove | 0)
-	if [ -d /run/systemd/system ]; then
-		systemctl disable --now codex-proxy.service
+	if [ -d /run/systemd/system ] && ! systemctl disable --now codex-proxy.service; then
+		echo 'codex-proxy: the service could not be stopped; it may still be running' >&2
 	fi
 	;;
 esac

@@ -28,7 +28,7 @@ func linuxPackage(src source, t target, format string, bin binary, texts []entry
 		Name: "codex-proxy", Platform: t.os, Arch: t.arch, Version: src.version, Release: "1",
 		Section: "net", Priority: "optional", License: "MIT",
 		Maintainer:  "The codex-proxy maintainers <maintainers@example.com>",
-		Description: "proxy between Codex and OpenAI\nEach developer gets a token of their own, the organisation's key stays inside,\nand every exchange is authenticated, put on record, counted and priced.",
+		Description: description(format),
 		MTime:       src.date,
 		Overridables: nfpm.Overridables{
 			Contents: contents,
@@ -41,7 +41,7 @@ func linuxPackage(src source, t target, format string, bin binary, texts []entry
 			RPM: nfpm.RPM{
 				// The name of the machine is no part of what is built.
 				BuildHost: "localhost",
-				Summary:   "Proxy between Codex and OpenAI",
+				Summary:   summary,
 				Group:     "System Environment/Daemons",
 			},
 			Depends: dependencies(format),
@@ -57,6 +57,18 @@ func linuxPackage(src source, t target, format string, bin binary, texts []entry
 		return "", nil, err
 	}
 	return packager.ConventionalFileName(info), out.Bytes(), nil
+}
+
+const summary = "Proxy between Codex and OpenAI"
+
+// description is what the package manager shows; a .deb has the summary in it, as
+// its first line.
+func description(format string) string {
+	const text = "Each developer gets a token of their own, the organisation's key stays inside,\nand every exchange is authenticated, put on record, counted and priced."
+	if format == "deb" {
+		return summary + "\n" + text
+	}
+	return text
 }
 
 // dependencies are what the scripts and TLS need: useradd, and the authorities
