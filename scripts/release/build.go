@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"debug/buildinfo"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,18 +38,14 @@ type binary struct {
 // machines is fixed: the toolchain to that of go.mod, and the flags and levels
 // of architecture to those below, whatever the environment says.
 func build(ctx context.Context, src source, t target, work string) (binary, error) {
-	toolchain, err := toolchain(ctx, src.dir)
-	if err != nil {
-		return binary{}, err
-	}
 	name := "codex-proxy"
 	if t.os == "windows" {
 		name += ".exe"
 	}
 	path := filepath.Join(work, t.os+"_"+t.arch, name)
-	_, err = output(ctx, src.dir, []string{
+	_, err := output(ctx, src.dir, []string{
 		"GOOS=" + t.os, "GOARCH=" + t.arch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0",
-		"GOFLAGS=-mod=readonly", "GOFIPS140=off", "GOWORK=off", "GOTOOLCHAIN=" + toolchain,
+		"GOFLAGS=-mod=readonly", "GOFIPS140=off", "GOWORK=off", "GOTOOLCHAIN=" + src.toolchain,
 	}, "go", "build", "-trimpath", "-buildvcs=true", "-ldflags=-s -w -X main.version="+src.version, "-o", path, "./cmd/codex-proxy")
 	if err != nil {
 		return binary{}, err
@@ -67,22 +62,6 @@ func build(ctx context.Context, src source, t target, work string) (binary, erro
 		return binary{}, fmt.Errorf("the program says that it is of commit %q, not %s: the work tree changed while it was built", commit, src.commit)
 	}
 	return binary{entry: entry{name: name, mode: 0o755, content: content}, path: path, info: info}, nil
-}
-
-// toolchain is the version of Go that go.mod names.
-func toolchain(ctx context.Context, dir string) (string, error) {
-	out, err := output(ctx, dir, nil, "go", "mod", "edit", "-json")
-	if err != nil {
-		return "", err
-	}
-	var mod struct{ Go, Toolchain string }
-	if err := json.Unmarshal([]byte(out), &mod); err != nil {
-		return "", fmt.Errorf("read go.mod: %w", err)
-	}
-	if mod.Toolchain == "" {
-		return "go" + mod.Go, nil
-	}
-	return mod.Toolchain, nil
 }
 
 // setting returns one of the settings that a program was built with.

@@ -39,23 +39,19 @@ func (src source) texts(ctx context.Context, info *debug.BuildInfo) ([]entry, er
 // thirdPartyLicenses are the license files of Go and of every module in the
 // program, one after the other.
 func thirdPartyLicenses(ctx context.Context, src source, info *debug.BuildInfo) ([]byte, error) {
-	toolchain, err := toolchain(ctx, src.dir)
-	if err != nil {
-		return nil, err
-	}
-	root, err := output(ctx, src.dir, []string{"GOTOOLCHAIN=" + toolchain}, "go", "env", "GOROOT")
+	root, err := output(ctx, src.dir, []string{"GOTOOLCHAIN=" + src.toolchain}, "go", "env", "GOROOT")
 	if err != nil {
 		return nil, err
 	}
 	var all bytes.Buffer
-	if err := appendLicenses(&all, "Go "+strings.TrimPrefix(toolchain, "go"), root); err != nil {
+	if err := appendLicenses(&all, "Go "+strings.TrimPrefix(src.toolchain, "go"), root); err != nil {
 		return nil, err
 	}
 	args := []string{"list", "-m", "-json"}
 	for _, m := range info.Deps {
 		args = append(args, m.Path)
 	}
-	out, err := output(ctx, src.dir, []string{"GOFLAGS=-mod=readonly", "GOTOOLCHAIN=" + toolchain}, "go", args...)
+	out, err := output(ctx, src.dir, []string{"GOFLAGS=-mod=readonly", "GOTOOLCHAIN=" + src.toolchain}, "go", args...)
 	if err != nil {
 		return nil, err
 	}

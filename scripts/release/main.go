@@ -83,11 +83,11 @@ func release(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: %w", t, err)
 		}
 	}
-	formula, err := formula(src, o.baseURL, archives)
+	text, err := formula(src, o.baseURL, archives)
 	if err != nil {
 		return err
 	}
-	if _, err := out.write("codex-proxy.rb", formula); err != nil {
+	if _, err := out.write("codex-proxy.rb", text); err != nil {
 		return err
 	}
 	return out.writeChecksums()

@@ -40,11 +40,11 @@ func repository(t *testing.T) string {
 	return dir
 }
 
-// smallRepository has one file and one commit.
+// smallRepository has one file, a go.mod, and one commit.
 func smallRepository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "file"), "1\n", 0o644)
+	writeFile(t, filepath.Join(dir, "go.mod"), "module small\n\ngo 1.26.0\n", 0o644)
 	gitDo(t, dir, "init", "--quiet")
 	commit(t, dir)
 	return dir

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -21,6 +22,8 @@ type source struct {
 	commit  string
 	// date is the commit's, in UTC: the only time that artifacts know.
 	date time.Time
+	// toolchain is the version of Go that go.mod names, such as go1.26.8.
+	toolchain string
 }
 
 // readSource names the work tree at dir. For a release that is its tag, of a
@@ -44,6 +47,9 @@ func readSource(ctx context.Context, dir string, snapshot bool) (source, error) 
 		return source{}, fmt.Errorf("the date of the commit is %q, not a number of seconds", stamp)
 	}
 	src.date = time.Unix(seconds, 0).UTC()
+	if src.toolchain, err = toolchain(ctx, root); err != nil {
+		return source{}, err
+	}
 	if snapshot {
 		src.version, err = snapshotVersion(ctx, src)
 	} else {
@@ -116,6 +122,22 @@ func highestVersion(tags string) string {
 		}
 	}
 	return strings.TrimPrefix(highest, "v")
+}
+
+// toolchain is the version of Go that go.mod names.
+func toolchain(ctx context.Context, dir string) (string, error) {
+	out, err := output(ctx, dir, nil, "go", "mod", "edit", "-json")
+	if err != nil {
+		return "", err
+	}
+	var mod struct{ Go, Toolchain string }
+	if err := json.Unmarshal([]byte(out), &mod); err != nil {
+		return "", fmt.Errorf("read go.mod: %w", err)
+	}
+	if mod.Toolchain == "" {
+		return "go" + mod.Go, nil
+	}
+	return mod.Toolchain, nil
 }
 
 // git runs git in dir and returns what it prints.

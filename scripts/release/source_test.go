@@ -71,7 +71,7 @@ func TestASnapshotSortsBetweenTheLastTagAndTheNext(t *testing.T) {
 			t.Errorf("a snapshot after %q and before %q is called %q", last, next, got)
 		}
 
-		writeFile(t, filepath.Join(dir, "file"), "changed\n", 0o644)
+		writeFile(t, filepath.Join(dir, "go.mod"), "module changed\n\ngo 1.26.0\n", 0o644)
 		changed, err := readSource(t.Context(), dir, true)
 		if err != nil {
 			t.Fatal(err)
