@@ -221,7 +221,11 @@ func (cmd *developerEnableCommand) Run(c *console) error {
 func setEnabled(c *console, id string, enabled bool, done string) error {
 	return withDevelopers(c, func(store developer.Store) error {
 		d, err := store.UpdateDeveloper(c.ctx, folded(id), func(d *developer.Developer) error {
-			d.Enabled, d.Updated = enabled, now()
+			if enabled {
+				d.Enable(now())
+			} else {
+				d.Disable("", now())
+			}
 			return nil
 		})
 		if err != nil {
@@ -266,20 +270,25 @@ func noteNewTeam(c *console, known []developer.Team, name string) {
 }
 
 func access(d developer.Developer) string {
-	if d.Enabled {
+	switch {
+	case d.Enabled:
 		return "enabled"
+	case d.DisabledBy != "":
+		return "disabled by " + d.DisabledBy
 	}
 	return "disabled"
 }
 
 // developerRow is a developer in JSON.
 type developerRow struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name"`
-	Team    string    `json:"team"`
-	Enabled bool      `json:"enabled"`
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Team    string `json:"team"`
+	Enabled bool   `json:"enabled"`
+	// DisabledBy is "sync" where developer sync did it.
+	DisabledBy string    `json:"disabled_by,omitempty"`
+	Created    time.Time `json:"created"`
+	Updated    time.Time `json:"updated"`
 }
 
 func newDeveloperRow(d developer.Developer) developerRow { return developerRow(d) }

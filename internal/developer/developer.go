@@ -22,8 +22,23 @@ type Developer struct {
 	Team string
 	// Enabled is false while every token of the developer is refused.
 	Enabled bool
-	Created time.Time
-	Updated time.Time
+	// DisabledBy is DisabledBySync where no person decided it about this
+	// developer; empty otherwise, and while they are enabled.
+	DisabledBy string
+	Created    time.Time
+	Updated    time.Time
+}
+
+// DisabledBySync marks developers who are disabled as they were missing from
+// the organisation's roster, and who may come back by being in it again.
+const DisabledBySync = "sync"
+
+// Enable lets the developer in.
+func (d *Developer) Enable(now time.Time) { d.Enabled, d.DisabledBy, d.Updated = true, "", now }
+
+// Disable keeps the developer out; by is DisabledBySync, or empty for a person.
+func (d *Developer) Disable(by string, now time.Time) {
+	d.Enabled, d.DisabledBy, d.Updated = false, by, now
 }
 
 // New returns an enabled developer, checked as Validate does. An empty team

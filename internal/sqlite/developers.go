@@ -53,6 +53,8 @@ CREATE TABLE tokens (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tokens_developer ON tokens (developer, created);
+`, `
+ALTER TABLE developers ADD COLUMN disabled_by TEXT NOT NULL DEFAULT '';
 `}
 
 // Developers is a developer.Store in one SQLite file.
@@ -61,7 +63,10 @@ type Developers struct {
 	grant *sql.Stmt
 }
 
-var _ developer.Store = (*Developers)(nil)
+var (
+	_ developer.Store   = (*Developers)(nil)
+	_ developer.Batcher = (*Developers)(nil)
+)
 
 // OpenDevelopers opens the developers' database at path, as Open does.
 func OpenDevelopers(ctx context.Context, path string) (*Developers, error) {
@@ -91,12 +96,7 @@ func (s *Developers) AddDeveloper(ctx context.Context, d developer.Developer, to
 		if err := ensureTeam(ctx, tx, d.Team); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO developers (id, name, team, enabled, created, updated) VALUES (?, ?, ?, ?, ?, ?)`,
-			d.ID, d.Name, d.Team, d.Enabled, keptTime(d.Created), keptTime(d.Updated))
-		if violates(err, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) {
-			return fmt.Errorf("developer %s %w", d.ID, developer.ErrExists)
-		}
-		if err != nil {
+		if err := insertDeveloper(ctx, tx, d); err != nil {
 			return err
 		}
 		for _, token := range tokens {
@@ -108,7 +108,22 @@ func (s *Developers) AddDeveloper(ctx context.Context, d developer.Developer, to
 	})
 }
 
-const developerColumns = `id, name, team, enabled, created, updated`
+func insertDeveloper(ctx context.Context, tx *sql.Tx, d developer.Developer) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO developers (`+developerColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		d.ID, d.Name, d.Team, d.Enabled, d.DisabledBy, keptTime(d.Created), keptTime(d.Updated))
+	if violates(err, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) {
+		return fmt.Errorf("developer %s %w", d.ID, developer.ErrExists)
+	}
+	return err
+}
+
+func updateDeveloper(ctx context.Context, tx *sql.Tx, d developer.Developer) error {
+	_, err := tx.ExecContext(ctx, `UPDATE developers SET name = ?, team = ?, enabled = ?, disabled_by = ?, updated = ? WHERE id = ?`,
+		d.Name, d.Team, d.Enabled, d.DisabledBy, keptTime(d.Updated), d.ID)
+	return err
+}
+
+const developerColumns = `id, name, team, enabled, disabled_by, created, updated`
 
 // Developer implements developer.Store.
 func (s *Developers) Developer(ctx context.Context, id string) (developer.Developer, error) {
@@ -140,9 +155,7 @@ func (s *Developers) UpdateDeveloper(ctx context.Context, id string, change func
 			return err
 		}
 		changed = d
-		_, err = tx.ExecContext(ctx, `UPDATE developers SET name = ?, team = ?, enabled = ?, updated = ? WHERE id = ?`,
-			d.Name, d.Team, d.Enabled, keptTime(d.Updated), d.ID)
-		return err
+		return updateDeveloper(ctx, tx, d)
 	})
 	if err != nil {
 		return developer.Developer{}, err
@@ -164,7 +177,7 @@ func selectDeveloper(ctx context.Context, q queryer, id string) (developer.Devel
 
 func scanDeveloper(row scanner) (d developer.Developer, err error) {
 	var created, updated int64
-	err = row.Scan(&d.ID, &d.Name, &d.Team, &d.Enabled, &created, &updated)
+	err = row.Scan(&d.ID, &d.Name, &d.Team, &d.Enabled, &d.DisabledBy, &created, &updated)
 	d.Created, d.Updated = timeKept(created), timeKept(updated)
 	return d, err
 }

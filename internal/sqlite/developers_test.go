@@ -59,6 +59,12 @@ func TestDevelopersKeepTheStoresContractBetweenProcesses(t *testing.T) {
 	})
 }
 
+func TestDevelopersKeepTheContractOfBatches(t *testing.T) {
+	developertest.RunBatches(t, func(t *testing.T) developertest.BatchStore {
+		return openDevelopers(t, filepath.Join(t.TempDir(), "developers.db"))
+	})
+}
+
 func TestAnOutageOfTheStoreIsNoVerdictOnTheToken(t *testing.T) {
 	for name, breakStore := range map[string]func(*testing.T, *Developers){
 		"closed": func(t *testing.T, s *Developers) {

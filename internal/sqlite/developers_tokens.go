@@ -18,7 +18,7 @@ import (
 const (
 	tokenColumns = `t.id, t.developer, t.label, t.created, t.expires, t.revoked, t.last_used, t.imported, t.replaced_by`
 	selectToken  = `SELECT ` + tokenColumns + ` FROM tokens t WHERE t.id = ?`
-	selectGrant  = `SELECT ` + tokenColumns + `, t.hash, d.name, d.team, d.enabled, d.created, d.updated, ` + policyColumns + `
+	selectGrant  = `SELECT ` + tokenColumns + `, t.hash, d.name, d.team, d.enabled, d.disabled_by, d.created, d.updated, ` + policyColumns + `
 		FROM tokens t JOIN developers d ON d.id = t.developer JOIN teams p ON p.name = d.team
 		WHERE t.hash = ?`
 )
@@ -44,7 +44,7 @@ func (s *Developers) Grant(ctx context.Context, hash [sha256.Size]byte) (develop
 		return g, fmt.Errorf("token %w", developer.ErrNotFound)
 	}
 	fields := slices.Concat(token.fields(),
-		[]any{&stored, &g.Holder.Name, &g.Holder.Team, &g.Holder.Enabled, &created, &updated}, policy.fields())
+		[]any{&stored, &g.Holder.Name, &g.Holder.Team, &g.Holder.Enabled, &g.Holder.DisabledBy, &created, &updated}, policy.fields())
 	if err := rows.Scan(fields...); err != nil {
 		return g, explain(err)
 	}

@@ -1,0 +1,31 @@
+package developer
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrChanged: the developer is no longer as they were when the change was made up.
+var ErrChanged = errors.New("was changed meanwhile")
+
+// Batch is what is to be done about many developers at once.
+type Batch struct {
+	// Add are new developers.
+	Add []Developer
+	// Change are changes of developers that exist.
+	Change []Change
+	// Tokens are new tokens, of developers in Add or of others.
+	Tokens []Credential
+}
+
+// Change is one developer before and after. The id and Created stay as they are.
+type Change struct{ Before, After Developer }
+
+// Batcher does many things to the developers of a store at once.
+type Batcher interface {
+	// ApplyBatch does all of a batch, or nothing of it when it returns an error.
+	// ErrExists: a developer or token to add already does. ErrNotFound: a
+	// developer to change, or whose token it is, does not exist. ErrChanged: a
+	// developer is not as Before says (the times aside).
+	ApplyBatch(ctx context.Context, batch Batch) error
+}
