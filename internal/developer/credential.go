@@ -71,7 +71,7 @@ func Issue(random io.Reader, developer, label string, now, expires time.Time) (T
 // Import takes over a token that a developer already has. It gets a public id
 // of its own, unless another codex-proxy made it.
 func Import(random io.Reader, token Token, developer, label string, now, expires time.Time) (Credential, error) {
-	if err := CheckToken(token.Reveal()); err != nil {
+	if err := CheckImported(token); err != nil {
 		return Credential{}, err
 	}
 	id, err := ParseToken(token.Reveal())

@@ -22,8 +22,10 @@ const (
 	sumLength    = 6  // 62^6 > 2^32
 	tokenLength  = len(Prefix) + idLength + 1 + secretLength + sumLength
 
-	// Bounds of an imported token, in bytes.
-	minImported = 8
+	// Bounds of a token that the proxy did not make, in bytes. Those that are
+	// imported now have to be longer than those that ever were.
+	minToken    = 8
+	minImported = 16
 	maxToken    = 4096
 )
 
@@ -73,8 +75,8 @@ func CheckToken(text string) error {
 		_, err := ParseToken(text)
 		return err
 	}
-	if len(text) < minImported || len(text) > maxToken {
-		return fmt.Errorf("a token has %d to %d characters", minImported, maxToken)
+	if len(text) < minToken || len(text) > maxToken {
+		return fmt.Errorf("a token has %d to %d characters", minToken, maxToken)
 	}
 	for i := range len(text) {
 		if text[i] <= ' ' || text[i] > '~' {
@@ -82,6 +84,16 @@ func CheckToken(text string) error {
 		}
 	}
 	return nil
+}
+
+// CheckImported tells whether a token that exists elsewhere may be taken over:
+// as CheckToken, with at least 16 characters, as fewer could be guessed from the
+// hash that is kept. The error never quotes the token.
+func CheckImported(token Token) error {
+	if len(token) < minImported {
+		return fmt.Errorf("a token to import has at least %d characters: issue a new one in place of one that is shorter", minImported)
+	}
+	return CheckToken(token.Reveal())
 }
 
 // Hash is what is kept of a token. The tokens that the proxy makes are random,

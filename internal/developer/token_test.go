@@ -146,9 +146,12 @@ func TestATokenIsKeptAsItsHashAlone(t *testing.T) {
 	if kept := fmt.Sprintf("%+v", credential); strings.Contains(kept, token.Reveal()[20:]) {
 		t.Error("the secret is part of what is kept")
 	}
-	imported, err := developer.Import(rand.Reader, "any-old-token", "alice", "", now, time.Time{})
-	if err != nil || len(imported.ID) != 8 || !imported.Imported || imported.Hash != developer.Token("any-old-token").Hash() {
+	imported, err := developer.Import(rand.Reader, "any-older-token-of-theirs", "alice", "", now, time.Time{})
+	if err != nil || len(imported.ID) != 8 || !imported.Imported || imported.Hash != developer.Token("any-older-token-of-theirs").Hash() {
 		t.Errorf("Import: %+v, %v", imported.TokenInfo, err)
+	}
+	if _, err := developer.Import(rand.Reader, "fifteen-letters", "alice", "", now, time.Time{}); err == nil || strings.Contains(err.Error(), "fifteen") {
+		t.Errorf("a token that could be guessed was imported, or quoted: %v", err)
 	}
 	again, err := developer.Import(rand.Reader, token, "alice", "", now, time.Time{})
 	if err != nil || again.ID != credential.ID {
