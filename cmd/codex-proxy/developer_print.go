@@ -35,6 +35,17 @@ func (a codexAddress) baseURL() (string, error) {
 
 // withDevelopers runs a command's work on the store of developers.
 func withDevelopers(c *console, work func(developer.Store) error) error {
+	return withRoster(c, func(store rosterStore) error { return work(store) })
+}
+
+// rosterStore is a store of developers that can do many things at once.
+type rosterStore interface {
+	developer.Store
+	developer.Batcher
+}
+
+// withRoster is withDevelopers for commands that do many things at once.
+func withRoster(c *console, work func(rosterStore) error) error {
 	store, err := sqlite.OpenDevelopers(c.ctx, c.settings.developersFile())
 	if err != nil {
 		return err

@@ -24,11 +24,18 @@ func startProgress(c *console, verb string) *progress {
 // step counts a record that began at the given time.
 func (p *progress) step(started time.Time) {
 	p.seen++
+	p.say(func() string {
+		return fmt.Sprintf("%s %s, now on %s", p.verb, plural(p.seen, "exchange"), started.UTC().Format(time.DateOnly))
+	})
+}
+
+// say shows how far it has come in other words.
+func (p *progress) say(words func() string) {
 	if !p.on || time.Since(p.last) < 200*time.Millisecond {
 		return
 	}
 	p.last, p.shown = time.Now(), true
-	fmt.Fprintf(p.console.stderr, "\r\x1b[K%s %s, now on %s", p.verb, plural(p.seen, "exchange"), started.UTC().Format(time.DateOnly))
+	fmt.Fprintf(p.console.stderr, "\r\x1b[K%s", words())
 }
 
 // clear takes the progress off the terminal, for other lines to be printed.
