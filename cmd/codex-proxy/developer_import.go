@@ -76,6 +76,9 @@ func (cmd *rosterFlags) run(c *console, plan func(roster.Roster, []developer.Dev
 		if err := cmd.checkOut(c, planned); err != nil {
 			return err
 		}
+		if n := planned.KeptOut(); n > 0 {
+			fmt.Fprintf(c.stderr, "codex-proxy: still disabled: %s of the file; 'codex-proxy developer enable' lets them in\n", plural(n, "developer"))
+		}
 		if cmd.DryRun {
 			return cmd.printDryRun(c, planned)
 		}

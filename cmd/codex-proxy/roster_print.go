@@ -27,7 +27,7 @@ func (cmd *rosterFlags) printDryRun(c *console, plan roster.Plan) error {
 		return err
 	}
 	if plan.CutsOffMany() {
-		fmt.Fprintln(c.stderr, "codex-proxy: this would disable more than a third of the developers, and so be refused without --allow-many")
+		fmt.Fprintln(c.stderr, "codex-proxy: this disables more than a third of the developers, which needs --allow-many")
 	}
 	_, err := fmt.Fprintf(c.stdout, "%s. Nothing was changed.\n", planSummary(plan, false))
 	return err
@@ -112,8 +112,14 @@ func (cmd *rosterFlags) printDone(c *console, plan roster.Plan, tokens []handout
 	if cmd.JSON {
 		return printSafeJSON(c.stdout, cmd.result(plan, tokens))
 	}
-	if _, err := fmt.Fprintf(c.stdout, "%s.\n", planSummary(plan, true)); err != nil || len(tokens) == 0 {
+	if _, err := fmt.Fprintf(c.stdout, "%s.\n", planSummary(plan, true)); err != nil {
 		return err
+	}
+	if len(tokens) == 0 {
+		if cmd.Out != "" {
+			fmt.Fprintf(c.stderr, "codex-proxy: nobody is new, so there are no tokens and no %s\n", cmd.Out)
+		}
+		return nil
 	}
 	if cmd.Out != "" {
 		_, err := fmt.Fprintf(c.stdout, "The tokens of the new ones are in %s, and nowhere else: hand them out, then delete the file.\n", cmd.Out)
@@ -136,13 +142,15 @@ type rosterResult struct {
 	Disabled  int  `json:"disabled"`
 	Differs   int  `json:"differs"`
 	Unchanged int  `json:"unchanged"`
-	// RefusedAsMany: a sync would do this only with --allow-many.
-	RefusedAsMany bool      `json:"refused_as_many,omitempty"`
-	Developers    []stepRow `json:"developers"`
-	Tokens        []handout `json:"tokens,omitempty"`
-	TokenFile     string    `json:"token_file,omitempty"`
+	// NeedsAllowMany: more than a third would be disabled, or were.
+	NeedsAllowMany bool      `json:"needs_allow_many,omitempty"`
+	Developers     []stepRow `json:"developers"`
+	Tokens         []handout `json:"tokens,omitempty"`
+	TokenFile      string    `json:"token_file,omitempty"`
 }
 
+// stepRow is a developer as they become, or where the action is differs, as the
+// file has them.
 type stepRow struct {
 	Action  roster.Action `json:"action"`
 	Line    int           `json:"line,omitempty"`
@@ -159,7 +167,7 @@ func (cmd *rosterFlags) result(plan roster.Plan, tokens []handout) rosterResult 
 	result := rosterResult{
 		DryRun: cmd.DryRun, Added: plan.Count(roster.Add), Updated: plan.Count(roster.Update), Enabled: plan.Count(roster.Enable),
 		Disabled: plan.Count(roster.Disable), Differs: plan.Count(roster.Differs), Unchanged: plan.Count(roster.Unchanged),
-		Developers: rows(plan.Steps, newStepRow),
+		NeedsAllowMany: plan.CutsOffMany(), Developers: rows(plan.Steps, newStepRow),
 	}
 	if cmd.Out == "" {
 		result.Tokens = tokens

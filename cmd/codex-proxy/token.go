@@ -17,7 +17,7 @@ type tokenCommand struct {
 	List   tokenListCommand   `cmd:"" help:"List tokens: their ids and states, never the tokens."`
 	Revoke tokenRevokeCommand `cmd:"" help:"Refuse a token from now on, for good."`
 	Rotate tokenRotateCommand `cmd:"" help:"Replace a token by a new one; the old one stays valid for a while."`
-	Import tokenImportCommand `cmd:"" help:"Take over a token that a developer already has, from standard input."`
+	Import tokenImportCommand `cmd:"" help:"Take over tokens that developers already have: one from standard input, or many from a CSV file."`
 }
 
 type tokenIssueCommand struct {
@@ -160,45 +160,6 @@ func (cmd *tokenRotateCommand) label(old developer.TokenInfo) string {
 		return cmd.Label
 	}
 	return old.Label
-}
-
-type tokenImportCommand struct {
-	Developer string `arg:"" help:"The developer's id."`
-	tokenLifetime
-	jsonFlag
-}
-
-// Help is the long form of the command's help.
-func (*tokenImportCommand) Help() string {
-	return `The token is read from standard input, as arguments can be seen by every user of the machine: codex-proxy token import alice@example.com < token.txt`
-}
-
-func (cmd *tokenImportCommand) Run(c *console) error {
-	const enough = 8 << 10 // more than the longest token
-	text, err := io.ReadAll(io.LimitReader(c.stdin, enough))
-	if err != nil {
-		return fmt.Errorf("read the token from standard input: %w", err)
-	}
-	token := developer.Token(strings.TrimRight(string(text), "\r\n"))
-	at := now()
-	credential, err := developer.Import(rand.Reader, token, folded(cmd.Developer), cmd.Label, at, cmd.Expires.after(at))
-	if err != nil {
-		return misuse("%v", err)
-	}
-	return withDevelopers(c, func(store developer.Store) error {
-		err := store.AddToken(c.ctx, credential)
-		if errors.Is(err, developer.ErrExists) {
-			return errors.New("this token is already in use: 'codex-proxy token list' shows all tokens")
-		}
-		if err != nil {
-			return explainMissing(err, cmd.Developer)
-		}
-		if cmd.JSON {
-			return printSafeJSON(c.stdout, tokenRows(at)(credential.TokenInfo))
-		}
-		_, err = fmt.Fprintf(c.stdout, "The token is now valid for %s, under the id %s.\n", credential.Developer, credential.ID)
-		return err
-	})
 }
 
 // publicID accepts a token's id, also with the prefix that it has in a token.

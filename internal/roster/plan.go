@@ -131,6 +131,17 @@ func (p Plan) Count(action Action) int {
 	return n
 }
 
+// KeptOut is the number of developers of the roster who are disabled and stay so.
+func (p Plan) KeptOut() int {
+	n := 0
+	for _, step := range p.Steps {
+		if step.Action != Disable && !step.After.Enabled {
+			n++
+		}
+	}
+	return n
+}
+
 // CutsOffMany tells whether the plan disables more than a third of those who may
 // use the proxy, which is what a file that was cut short would ask for.
 func (p Plan) CutsOffMany() bool { return 3*p.Count(Disable) > p.Enabled }
