@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"codex-proxy/internal/developer"
@@ -166,19 +168,29 @@ func explainBatch(err error) error {
 	return fmt.Errorf("nothing was changed: %w", err)
 }
 
-// noteNewTeams is noteNewTeam for many developers.
+// noteNewTeams is noteNewTeam for many developers, in one sentence.
 func noteNewTeams(c *console, known []developer.Team, batch developer.Batch) {
-	told := map[string]bool{}
-	note := func(team string) {
-		if !told[team] {
-			noteNewTeam(c, known, team)
-		}
-		told[team] = true
-	}
+	isNew := map[string]bool{}
 	for _, d := range batch.Add {
-		note(d.Team)
+		isNew[d.Team] = true
 	}
 	for _, change := range batch.Change {
-		note(change.After.Team)
+		isNew[change.After.Team] = true
+	}
+	for _, team := range known {
+		delete(isNew, team.Name)
+	}
+	names := slices.Sorted(maps.Keys(isNew))
+	switch {
+	case len(names) == 1:
+		noteNewTeam(c, known, names[0])
+	case len(names) > 1:
+		const most = 10
+		more := ""
+		if len(names) > most {
+			more = fmt.Sprintf(" and %d more", len(names)-most)
+		}
+		fmt.Fprintf(c.stderr, "codex-proxy: %s are new and set no limits yet: %s%s; 'codex-proxy team set' does\n",
+			plural(len(names), "team"), terminal.Safe(strings.Join(names[:min(len(names), most)], ", ")), more)
 	}
 }

@@ -41,6 +41,9 @@ func TestTenThousandDevelopersAreImported(t *testing.T) {
 	if code != 0 || !strings.Contains(stdout, "Developers: 10,000 added.") {
 		t.Fatalf("the import exited with %d and said %.500q %.500q", code, stdout, stderr)
 	}
+	if want := "40 teams are new and set no limits yet: team 0, team 1,"; !strings.Contains(stderr, want) || !strings.Contains(stderr, " and 30 more; ") {
+		t.Errorf("the import said %q, want %q", stderr, want)
+	}
 	file, err := os.Open(out)
 	if err != nil {
 		t.Fatal(err)

@@ -65,6 +65,24 @@ func TestDevelopersKeepTheContractOfBatches(t *testing.T) {
 	})
 }
 
+func TestDevelopersOfTheFirstVersionAreBroughtUpToDate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "developers.db")
+	old, err := Open(t.Context(), path, developersMigrations[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(old.Write(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `INSERT INTO developers (id, name, team, enabled, created, updated) VALUES ('alice', 'Alice', 'default', 0, 1, 2)`)
+		return err
+	}), old.Close()); err != nil {
+		t.Fatal(err)
+	}
+	alice, err := openDevelopers(t, path).Developer(t.Context(), "alice")
+	if err != nil || alice.Name != "Alice" || alice.Enabled || alice.DisabledBy != "" {
+		t.Errorf("alice is %+v, %v", alice, err)
+	}
+}
+
 func TestAnOutageOfTheStoreIsNoVerdictOnTheToken(t *testing.T) {
 	for name, breakStore := range map[string]func(*testing.T, *Developers){
 		"closed": func(t *testing.T, s *Developers) {
