@@ -78,6 +78,30 @@ func TestTenThousandDevelopersAreImported(t *testing.T) {
 	}
 }
 
+func TestAFileOfTokensIsTakenOverByAnotherInstallation(t *testing.T) {
+	directory := t.TempDir()
+	first, second, out := filepath.Join(directory, "first"), filepath.Join(directory, "second"), filepath.Join(directory, "tokens.csv")
+	for _, args := range [][]string{
+		{"developer", "import", "-", "--out", out, "--data", first},
+		{"developer", "import", out, "--no-tokens", "--data", second},
+		{"token", "import", out, "--data", second},
+	} {
+		if _, stderr, code := command(t, "alice@example.com,Alice,core\nbob", args...); code != 0 {
+			t.Fatalf("%s exited with %d: %s", args, code, stderr)
+		}
+	}
+	var lists [2][]tokenRow
+	for i, data := range []string{first, second} {
+		stdout, _, _ := command(t, "", "token", "list", "--json", "--data", data)
+		if err := json.Unmarshal([]byte(stdout), &lists[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(lists[0]) != 2 || len(lists[1]) != 2 || lists[0][0].ID != lists[1][0].ID || lists[0][1].ID != lists[1][1].ID {
+		t.Errorf("the tokens of the first are %+v, of the second %+v", lists[0], lists[1])
+	}
+}
+
 func TestTokensAreKeptOutOfGit(t *testing.T) {
 	git, err := exec.LookPath("git")
 	if err != nil {

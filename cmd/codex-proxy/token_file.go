@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -94,11 +95,24 @@ func (f tokenFile) write(tokens []handout) error {
 	if filepath.Ext(string(f)) == ".csv" {
 		encode = encodeTokensCSV
 	}
-	err = errors.Join(encode(file, tokens), file.Sync(), file.Close())
+	err = errors.Join(encode(file, tokens), file.Sync(), file.Close(), syncDirectory(filepath.Dir(string(f))))
 	if err != nil {
 		return errors.Join(fmt.Errorf("write the file of tokens: %w", err), os.Remove(string(f)))
 	}
 	return nil
+}
+
+// syncDirectory has the names of a directory's files on disk. Windows does so by
+// itself, and cannot be asked to.
+func syncDirectory(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	directory, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
 }
 
 // withdraw removes the file once its tokens were not kept. Where the store
