@@ -7,16 +7,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/roster"
+	"codex-proxy/internal/simulated"
 	"codex-proxy/internal/sqlite"
 )
 
@@ -74,7 +78,49 @@ func TestTenThousandDevelopersAreImported(t *testing.T) {
 		t.Fatalf("the second import exited with %d, %v: %s", code, err, stderr)
 	}
 	if second.Added != 1 || second.Unchanged != many || len(second.Tokens) != 1 || second.Tokens[0].Developer != "new@example.com" {
-		t.Errorf("the second import has done %+v", second)
+		t.Errorf("the second import has added %d with %d tokens and left %d", second.Added, len(second.Tokens), second.Unchanged)
+	}
+}
+
+func TestARunningServerTakesUpARosterAndCutsOffWhoIsMissing(t *testing.T) {
+	stall := simulated.Stall("an answer that does not end by itself", 3)
+	_, upstream := simulatedUpstream(t, simulated.Options{Always: &stall})
+	t.Setenv("OPENAI_API_KEY", "sk-organisation")
+	s := startServer(t, t.TempDir(), "serve", "--upstream", upstream)
+	directory := t.TempDir()
+	all, cut := filepath.Join(directory, "all.csv"), filepath.Join(directory, "cut.csv")
+	if err := errors.Join(os.WriteFile(all, []byte("alice\nbob\ncarol\n"), 0o600), os.WriteFile(cut, []byte("alice\ncarol\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var added struct {
+		Tokens []struct{ Developer, Token string }
+	}
+	if err := json.Unmarshal([]byte(s.command("developer", "sync", all, "--yes", "--json")), &added); err != nil || len(added.Tokens) != 3 {
+		t.Fatalf("sync has made %d tokens, %v", len(added.Tokens), err)
+	}
+	bob := added.Tokens[1]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, "POST", "http://"+s.address+"/v1/responses", strings.NewReader(`{"model":"gpt-5.1-codex","stream":true,"input":"hello"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+bob.Token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("bob, who was just added, got %s", response.Status)
+	}
+	s.command("developer", "sync", cut, "--yes")
+	_, _ = io.Copy(io.Discard, response.Body) // ends in one way or another
+	if ctx.Err() != nil {
+		t.Error("the running answer did not end")
+	}
+	if again := s.ask(http.DefaultClient, "http", bob.Token); again.StatusCode != http.StatusUnauthorized {
+		t.Errorf("bob, who is not in the roster any more, got %s", again.Status)
 	}
 }
 

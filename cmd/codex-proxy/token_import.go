@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -195,7 +196,7 @@ func (cmd *tokenImportCommand) plan(c *console, store developer.Store, entries [
 		shown.say(func() string {
 			return fmt.Sprintf("looked up %s of %s", plural(i, "token"), thousands(int64(len(entries))))
 		})
-		credential, err := developer.Import(rand.Reader, entry.Token, entry.Developer, either(entry.Note, cmd.Label), at, cmd.Expires.after(at))
+		credential, err := developer.Import(rand.Reader, entry.Token, entry.Developer, cmp.Or(entry.Note, cmd.Label), at, cmd.Expires.after(at))
 		if err != nil {
 			wrong = append(wrong, roster.LineError{Line: entry.Line, What: err.Error()})
 			continue
@@ -252,12 +253,4 @@ func (cmd *tokenImportCommand) printImported(c *console, imported importedTokens
 	}
 	_, err := fmt.Fprintf(c.stdout, "Tokens: %s to import, %s there already. Nothing was changed.\n", thousands(int64(added)), thousands(int64(there)))
 	return err
-}
-
-// either is the first text, or the second where that is empty.
-func either(first, second string) string {
-	if first != "" {
-		return first
-	}
-	return second
 }

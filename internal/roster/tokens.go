@@ -4,13 +4,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"time"
 
 	"codex-proxy/internal/developer"
 )
-
-// epoch stands for the time where something is only checked.
-var epoch = time.Unix(0, 0).UTC()
 
 // TokenEntry is a token that somebody has already.
 type TokenEntry struct {
