@@ -14,7 +14,7 @@ const module = "codex-proxy/internal/"
 // they each other.
 var adapters = map[string]bool{
 	"sqlite": true, "dynamodb": true, "disk": true, "s3": true, "secretsmanager": true,
-	"metrics": true, "simulated": true, "upstream": true,
+	"oldtable": true, "metrics": true, "simulated": true, "upstream": true,
 }
 
 // allowed are the imports between the project's packages that are not for
@@ -25,6 +25,8 @@ var allowed = map[string][]string{
 	"redaction":    {"secrets"},
 	"sqlite":       {"developer", "ledger"},
 	"dynamodb":     {"developer", "ledger"},
+	"roster":       {"developer"},
+	"oldtable":     {"developer"},
 	"disk":         {"record"},
 	"s3":           {"record"},
 	"conversation": {"record"},
