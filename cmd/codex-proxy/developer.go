@@ -20,8 +20,13 @@ type developerCommand struct {
 	Disable developerDisableCommand `cmd:"" help:"Refuse a developer's requests from now on, and end those that run."`
 	Enable  developerEnableCommand  `cmd:"" help:"Let a disabled developer back in, with the tokens they have."`
 	Remove  developerRemoveCommand  `cmd:"" help:"Delete a developer and their tokens. Records and usage stay."`
-	Import  developerImportCommand  `cmd:"" help:"Add the developers of a CSV file who are not there yet, with a token each."`
-	Sync    developerSyncCommand    `cmd:"" help:"Make the developers those of a CSV file: add, update, disable who is missing."`
+
+	Import developerImportCommand `cmd:"" help:"Add the developers of a CSV file who are not there yet, with a token each."`
+	Sync   developerSyncCommand   `cmd:"" help:"Make the developers those of a CSV file: add, update, disable who is missing."`
+
+	Invite      developerInviteCommand      `cmd:"" help:"Print a link that shows a developer a token of their own, once."`
+	Invitations developerInvitationsCommand `cmd:"" help:"List the invitations that are open, never their links."`
+	Uninvite    developerUninviteCommand    `cmd:"" help:"Cancel an invitation."`
 }
 
 type developerAddCommand struct {

@@ -69,7 +69,7 @@ func (cmd *rosterFlags) run(c *console, plan func(roster.Roster, []developer.Dev
 	if len(list.Ignored) > 0 {
 		fmt.Fprintf(c.stderr, "codex-proxy: passed over the columns %s\n", terminal.Safe(strings.Join(list.Ignored, ", ")))
 	}
-	return withRoster(c, func(store rosterStore) error {
+	return withRegister(c, func(store register) error {
 		existing, err := store.Developers(c.ctx)
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func (cmd *rosterFlags) checkOut(c *console, plan roster.Plan) error {
 
 // apply does what is planned. The tokens are in their file before anything else
 // is done, so that none is lost.
-func (cmd *rosterFlags) apply(c *console, store rosterStore, plan roster.Plan, baseURL string) ([]handout, error) {
+func (cmd *rosterFlags) apply(c *console, store register, plan roster.Plan, baseURL string) ([]handout, error) {
 	known, err := store.Teams(c.ctx)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/onboard/invite"
 	"codex-proxy/internal/sqlite"
 	"codex-proxy/internal/terminal"
 )
@@ -35,23 +37,26 @@ func (a codexAddress) baseURL() (string, error) {
 
 // withDevelopers runs a command's work on the store of developers.
 func withDevelopers(c *console, work func(developer.Store) error) error {
-	return withRoster(c, func(store rosterStore) error { return work(store) })
+	return withRegister(c, func(store register) error { return work(store) })
 }
 
-// rosterStore is a store of developers that can do many things at once.
-type rosterStore interface {
+// register is all that is kept of developers: who they are, and who is invited. It
+// can do many things at once.
+type register interface {
 	developer.Store
 	developer.Batcher
+	AddInvitation(ctx context.Context, sealed invite.Sealed, keep bool) (cancelled int64, err error)
+	Invitations(ctx context.Context) ([]invite.Invitation, error)
+	CancelInvitation(ctx context.Context, id string, at time.Time) (invite.Invitation, error)
 }
 
-// withRoster is withDevelopers for commands that do many things at once.
-func withRoster(c *console, work func(rosterStore) error) error {
+// withRegister is withDevelopers for commands that need more than a store.
+func withRegister(c *console, work func(register) error) error {
 	store, err := sqlite.OpenDevelopers(c.ctx, c.settings.developersFile())
 	if err != nil {
 		return err
 	}
-	err = work(store)
-	return errors.Join(err, store.Close())
+	return errors.Join(work(store), store.Close())
 }
 
 // now is the time as stores keep it.

@@ -61,7 +61,7 @@ func (cmd *importCommand) Run(c *console) error {
 		return err
 	}
 	shown.clear()
-	return withRoster(c, func(store rosterStore) error {
+	return withRegister(c, func(store register) error {
 		taken, err := planTable(c, store, table)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
 	"codex-proxy/internal/metrics"
+	"codex-proxy/internal/onboard/invite"
 	"codex-proxy/internal/onboard/script"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/sqlite"
@@ -39,6 +41,7 @@ type proxy struct {
 	gateway    *gateway.Gateway
 	metrics    *metrics.Metrics
 	scripts    http.Handler
+	invites    http.Handler
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -74,6 +77,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if p.developers, err = sqlite.OpenDevelopers(c.ctx, c.settings.developersFile()); err != nil {
 		return nil, err
 	}
+	p.invites = invite.Handler(invite.Config{Store: p.developers, PublicURL: s.PublicURL, Now: o.now, Log: o.log})
 	if p.ledger, err = sqlite.OpenLedger(c.ctx, c.settings.ledgerFile()); err != nil {
 		return nil, err
 	}
@@ -167,6 +171,10 @@ func (p *proxy) handler() http.Handler {
 		mux.Handle(path, p.scripts)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, invite.Path) {
+			p.invites.ServeHTTP(w, r)
+			return
+		}
 		switch r.URL.Path {
 		case "/healthz", "/readyz", "/metrics", "/whoami", "/setup.sh", "/setup.ps1", "/setup.json":
 			mux.ServeHTTP(w, r)

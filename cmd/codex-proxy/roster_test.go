@@ -208,7 +208,7 @@ func TestTokensAreKeptOutOfGit(t *testing.T) {
 
 // unlucky is a store on which something happens before a batch is done.
 type unlucky struct {
-	rosterStore
+	register
 	before func() error
 	token  error
 }
@@ -217,14 +217,14 @@ func (s unlucky) ApplyBatch(ctx context.Context, batch developer.Batch) error {
 	if err := s.before(); err != nil {
 		return err
 	}
-	return s.rosterStore.ApplyBatch(ctx, batch)
+	return s.register.ApplyBatch(ctx, batch)
 }
 
 func (s unlucky) Token(ctx context.Context, id string) (developer.TokenInfo, error) {
 	if s.token != nil {
 		return developer.TokenInfo{}, s.token
 	}
-	return s.rosterStore.Token(ctx, id)
+	return s.register.Token(ctx, id)
 }
 
 func TestAFileOfTokensOutlivesOnlyWhatMayHaveBeenDone(t *testing.T) {
@@ -245,7 +245,7 @@ func TestAFileOfTokensOutlivesOnlyWhatMayHaveBeenDone(t *testing.T) {
 			var out, errs bytes.Buffer
 			console := &console{ctx: t.Context(), settings: &Settings{Data: directory}, stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
 			cmd := rosterFlags{Out: filepath.Join(directory, "tokens.json")}
-			err := withRoster(console, func(store rosterStore) error {
+			err := withRegister(console, func(store register) error {
 				list, err := roster.Read(strings.NewReader("alice\nbob\n"))
 				if err != nil {
 					return err

@@ -10,6 +10,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/onboard/invite"
 )
 
 // developersMigrations are the tables of developers.db. Times are milliseconds
@@ -55,9 +56,9 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_developer ON tokens (developer, created);
 `, `
 ALTER TABLE developers ADD COLUMN disabled_by TEXT NOT NULL DEFAULT '';
-`}
+`, invitationsMigration}
 
-// Developers is a developer.Store in one SQLite file.
+// Developers is a developer.Store, and an invite.Store, in one SQLite file.
 type Developers struct {
 	db    *DB
 	grant *sql.Stmt
@@ -66,6 +67,7 @@ type Developers struct {
 var (
 	_ developer.Store   = (*Developers)(nil)
 	_ developer.Batcher = (*Developers)(nil)
+	_ invite.Store      = (*Developers)(nil)
 )
 
 // OpenDevelopers opens the developers' database at path, as Open does.

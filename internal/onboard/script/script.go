@@ -55,7 +55,7 @@ func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	serve := func(path, contentType string, page func(address string) string) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			address, err := c.address(r)
+			address, err := c.Address(r)
 			if err != nil {
 				http.Error(w, "codex-proxy: "+err.Error(), http.StatusBadRequest)
 				return
@@ -80,10 +80,11 @@ func Handler(c Config) http.Handler {
 	return mux
 }
 
-// address returns the address that a script is to name. What a request says of
+// Address returns the address that a script, or a page that names one, is to
+// give for the proxy that was asked. What a request says of
 // itself is put into a program that someone will run, so nothing but a plain host
 // passes; and X-Forwarded-Proto, which anyone can send, is not asked.
-func (c Config) address(r *http.Request) (string, error) {
+func (c Config) Address(r *http.Request) (string, error) {
 	if c.PublicURL != "" {
 		return c.PublicURL, nil
 	}

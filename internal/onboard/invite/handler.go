@@ -1,0 +1,201 @@
+package invite
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/onboard/script"
+)
+
+// Store is what the pages need of the place where invitations are kept. Any error
+// but those named is an outage, and has used nothing up.
+type Store interface {
+	// Offer returns the invitation whose code has this hash, in whatever state it
+	// is, or ErrNotOpen when there is none.
+	Offer(ctx context.Context, hash [sha256.Size]byte) (Offer, error)
+	// Redeem uses the invitation up and keeps the token, both or neither, at
+	// token.Created. ErrNotOpen: at that time the invitation was not open, or was
+	// another developer's than the token.
+	Redeem(ctx context.Context, hash [sha256.Size]byte, token developer.Credential) error
+	// Team returns one team.
+	Team(ctx context.Context, name string) (developer.Team, error)
+}
+
+// Config says what the pages are served with.
+type Config struct {
+	Store Store
+	// PublicURL is the address that developers reach the proxy at, as
+	// script.ParseURL returns it. When empty, each request's own Host and TLS say it.
+	PublicURL string
+	// Now tells the time (time.Now, outside tests).
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Path is where the handler belongs: it answers the paths that begin so.
+const Path = "/invite/"
+
+// Link is the link that redeems an invitation, at a proxy with this address.
+func Link(publicURL string, code Code) string { return publicURL + Path + code.Reveal() }
+
+// storeLimit bounds what one request waits for the store.
+const storeLimit = 5 * time.Second
+
+// Handler answers for the links of invitations.
+func Handler(c Config) http.Handler {
+	return &handler{Config: c, misses: newMisses(c.Now)}
+}
+
+type handler struct {
+	Config
+	misses *misses
+}
+
+// ServeHTTP answers one request. No line of a log has its path, as the code is in
+// it.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header())
+	name := strings.TrimPrefix(r.URL.Path, Path)
+	if serveFile(w, r, name) {
+		return
+	}
+	address, err := script.Config{PublicURL: h.PublicURL}.Address(r)
+	if err != nil {
+		http.Error(w, "codex-proxy: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	var a *answer
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		a = h.show(r, name, address)
+	case http.MethodPost:
+		a = h.redeem(r, name, address)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		a = refused(http.StatusMethodNotAllowed, "This link cannot be used so", "It is opened with GET, and redeemed with POST.")
+	}
+	a.write(w, r, address)
+}
+
+// setHeaders keeps what the page shows, and its address, from everybody but the
+// one who opened it, and lets it run and fetch nothing but its own two files.
+func setHeaders(header http.Header) {
+	header.Set("Cache-Control", "no-store")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("X-Robots-Tag", "noindex, nofollow")
+}
+
+// show says what an invitation offers, and changes nothing.
+func (h *handler) show(r *http.Request, name, address string) *answer {
+	ctx, cancel := context.WithTimeout(r.Context(), storeLimit)
+	defer cancel()
+	offer, no := h.find(ctx, r, name)
+	if no != nil {
+		return no
+	}
+	return offered(offer, address, Link(address, Code(name)))
+}
+
+// redeem uses an invitation up and issues a token.
+func (h *handler) redeem(r *http.Request, name, address string) *answer {
+	if crossSite(r, h.PublicURL) {
+		return refused(http.StatusForbidden, "Not from another site",
+			"Another web site tried to redeem this invitation. Nothing was used up: open the link itself, and press the button there.")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeLimit)
+	defer cancel()
+	offer, no := h.find(ctx, r, name)
+	if no != nil {
+		return no
+	}
+	token, credential, err := developer.Issue(rand.Reader, offer.Developer, "invitation", h.now(), time.Time{})
+	if err == nil {
+		err = h.Store.Redeem(ctx, Code(name).Hash(), credential)
+	}
+	if errors.Is(err, ErrNotOpen) { // somebody else was faster
+		return h.notOpen(ctx)
+	}
+	if err != nil {
+		return h.outage(err)
+	}
+	h.Log.Info("invitation redeemed", "invitation", offer.ID, "developer", offer.Developer, "token", credential.ID, "remote", r.RemoteAddr)
+	return issued(offer.Holder, token, address)
+}
+
+// find returns the open invitation that a link names, or the answer that says
+// why there is none.
+func (h *handler) find(ctx context.Context, r *http.Request, name string) (Offer, *answer) {
+	if wait := h.misses.wait(r.RemoteAddr); wait > 0 {
+		return Offer{}, tooMany(wait)
+	}
+	code, ok := parseCode(name)
+	if !ok {
+		h.misses.count(r.RemoteAddr)
+		return Offer{}, h.notOpen(ctx)
+	}
+	offer, err := h.Store.Offer(ctx, code.Hash())
+	switch {
+	case err == nil && offer.open(h.now()):
+		return offer, nil
+	case err == nil, errors.Is(err, ErrNotOpen):
+		h.misses.count(r.RemoteAddr)
+		return Offer{}, h.notOpen(ctx)
+	}
+	return Offer{}, h.outage(err)
+}
+
+// notOpen is the one answer to every link that cannot be redeemed, so that
+// nothing can be learnt by trying. Whom to ask is therefore the default team's to
+// say.
+func (h *handler) notOpen(ctx context.Context) *answer {
+	team, err := h.Store.Team(ctx, developer.DefaultTeam)
+	if err != nil {
+		return h.outage(err)
+	}
+	return notOpen(team.Policy.Contact)
+}
+
+func (h *handler) outage(err error) *answer {
+	h.Log.Error("invitations cannot be looked up or redeemed; the request is answered with 503", "error", err)
+	return unavailable()
+}
+
+// now is the time as stores keep it.
+func (h *handler) now() time.Time { return h.Now().UTC().Truncate(time.Millisecond) }
+
+// crossSite tells whether a browser sent the request for a page of another site.
+//
+// Our own page's form says so by Sec-Fetch-Site: same-origin. A browser without
+// that, and every browser on plain HTTP, sends Origin: null instead, as the page
+// forbids to name itself (Referrer-Policy). Null is therefore let through, which
+// gives nothing away: whoever knows the code needs nobody's browser to redeem it.
+func crossSite(r *http.Request, publicURL string) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	case "":
+	default:
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" || origin == "null" {
+		return false
+	}
+	scheme, host, _ := strings.Cut(origin, "://")
+	if (scheme == "http" || scheme == "https") && strings.EqualFold(host, r.Host) {
+		return false
+	}
+	return publicURL != origin && !strings.HasPrefix(publicURL, origin+"/")
+}
