@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +58,7 @@ func (cmd *developerInviteCommand) Run(c *console) error {
 			return explainMissing(err, id)
 		}
 		link := invite.Link(address, code)
+		noteLoopback(c, address)
 		if cmd.JSON {
 			return printSafeJSON(c.stdout, struct {
 				ID        string    `json:"id"`
@@ -117,6 +120,17 @@ func (cmd *developerInviteCommand) ensureDeveloper(c *console, store register, i
 	}
 	noteNewTeam(c, known, d.Team)
 	return true, nil
+}
+
+// noteLoopback tells of a link that can be opened on this machine alone.
+func noteLoopback(c *console, address string) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
+		fmt.Fprintf(c.stderr, "codex-proxy: the link begins with %s, which works on this machine alone: --url (or CODEX_PROXY_PUBLIC_URL) names the address that developers use\n", address)
+	}
 }
 
 type developerInvitationsCommand struct {

@@ -46,10 +46,20 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // scriptKeep keeps the token that the last command printed as JSON in $token,
-// and its public id in $id: keep token
+// and its public id in $id: keep token. Where it printed another thing, its id
+// alone is kept: keep id
 func scriptKeep(ts *testscript.TestScript, neg bool, args []string) {
+	if !neg && len(args) == 1 && args[0] == "id" {
+		var made struct{ ID string }
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &made))
+		if made.ID == "" {
+			ts.Fatalf("the last command printed no id")
+		}
+		ts.Setenv("id", made.ID)
+		return
+	}
 	if neg || len(args) != 1 || args[0] != "token" {
-		ts.Fatalf("usage: keep token")
+		ts.Fatalf("usage: keep token|id")
 	}
 	var issued struct {
 		Token string `json:"token"`

@@ -12,10 +12,8 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", async () => {
     const done = await copy(source);
     copied.textContent = done ? "Copied " + button.dataset.what + "." : "Selected: press Ctrl+C or ⌘C to copy.";
-    if (done) {
-      button.textContent = "Copied";
-      setTimeout(() => { button.textContent = "Copy"; }, 2000);
-    }
+    button.textContent = done ? "Copied" : "Selected";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });
 }
 
