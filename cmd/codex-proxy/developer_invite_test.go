@@ -53,9 +53,9 @@ func TestAnInvitationGivesAWorkingTokenAndLeavesNoTrace(t *testing.T) {
 	link := s.invited("alice@example.com")
 	path := strings.TrimPrefix(link, "http://"+s.address)
 	code := path[strings.LastIndex(path, "/")+1:]
-	for range 2 { // a chat's preview, then a person
-		if status, page := s.get(path); status != http.StatusOK || !strings.Contains(page, "alice@example.com") || strings.Contains(page, "codexproxy_") {
-			t.Fatalf("the page is %d", status)
+	for _, way := range []string{path, path, "/v1" + path, "/" + path} { // a chat's preview, a person, and links that were mangled
+		if status, page := s.get(way); status != http.StatusOK || !strings.Contains(page, "alice@example.com") || strings.Contains(page, "codexproxy_") {
+			t.Fatalf("%s is answered with %d", strings.Replace(way, code, "CODE", 1), status)
 		}
 	}
 	token, status := s.redeemed(link)
@@ -68,6 +68,10 @@ func TestAnInvitationGivesAWorkingTokenAndLeavesNoTrace(t *testing.T) {
 	waitFor(t, "the record is in the archive", func() bool {
 		return strings.Contains(s.command("record", "list", "--json"), "alice@example.com")
 	})
+	// Records are compressed, so they are asked, not only searched as files.
+	if list := s.command("record", "list", "--json"); strings.Count(list, `"id":`) != 1 || strings.Contains(list, "invite") {
+		t.Errorf("the records are\n%s", list)
+	}
 	if _, status := s.redeemed(link); status != http.StatusGone {
 		t.Errorf("the second time it is redeemed with %d", status)
 	}

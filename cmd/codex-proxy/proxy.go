@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -171,7 +170,7 @@ func (p *proxy) handler() http.Handler {
 		mux.Handle(path, p.scripts)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, invite.Path) {
+		if invite.Owns(r.URL.Path) {
 			p.invites.ServeHTTP(w, r)
 			return
 		}

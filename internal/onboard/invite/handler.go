@@ -39,16 +39,36 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Path is where the handler belongs: it answers the paths that begin so.
-const Path = "/invite/"
+// root is the path that links are under.
+const root = "/invite/"
 
 // Link is the link that redeems an invitation, at a proxy with this address.
-func Link(publicURL string, code Code) string { return publicURL + Path + code.Reveal() }
+func Link(publicURL string, code Code) string { return publicURL + root + code.Reveal() }
+
+// Owns tells whether a request's path is for the handler: under /invite/, or a
+// link with more in front of that, such as a prefix that was to be taken off on
+// the way or a slash too many. Elsewhere the code in it would be logged.
+func Owns(path string) bool {
+	if strings.HasPrefix(path, root) {
+		return true
+	}
+	name := fileName(path)
+	_, code := parseCode(name)
+	return code || servedFiles[name] != ""
+}
+
+// fileName is what follows the last /invite/ of a path; empty where there is none.
+func fileName(path string) string {
+	if at := strings.LastIndex(path, root); at >= 0 {
+		return path[at+len(root):]
+	}
+	return ""
+}
 
 // storeLimit bounds what one request waits for the store.
 const storeLimit = 5 * time.Second
 
-// Handler answers for the links of invitations.
+// Handler answers the paths that it Owns.
 func Handler(c Config) http.Handler {
 	return &handler{Config: c, misses: newMisses(c.Now)}
 }
@@ -62,7 +82,7 @@ type handler struct {
 // it.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
-	name := strings.TrimPrefix(r.URL.Path, Path)
+	name := fileName(r.URL.Path)
 	if serveFile(w, r, name) {
 		return
 	}

@@ -463,6 +463,24 @@ func TestThePagesNameThePublicAddress(t *testing.T) {
 	}
 }
 
+func TestALinkThatWasLengthenedOnTheWayIsStillOurs(t *testing.T) {
+	code := strings.Repeat("a2", 16)
+	for path, want := range map[string]bool{
+		"/invite/": true, "/invite/x": true, "/invite/" + code: true, "/invite/" + code + "/": true,
+		"//invite/" + code: true, "/codex/invite/" + code: true, "/v1/../invite/" + code: true, "/codex/invite/style.css": true,
+		"": false, "/": false, "/invite": false, "/v1/responses": false, "/v1/invite/x": false, "/v1/organization/invites/" + code: false,
+	} {
+		if got := invite.Owns(path); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+	f := newFixture(t)
+	open, _ := f.invite("alice@example.com")
+	if w := f.ask("POST", open, func(r *http.Request) { r.URL.Path = "/codex/" + r.URL.Path }); w.Code != http.StatusOK {
+		t.Errorf("it is redeemed with %d", w.Code)
+	}
+}
+
 // brokenStore fails at one of its methods.
 type brokenStore struct {
 	*sqlite.Developers

@@ -80,10 +80,10 @@ func Handler(c Config) http.Handler {
 	return mux
 }
 
-// Address returns the address that a script, or a page that names one, is to
-// give for the proxy that was asked. What a request says of
-// itself is put into a program that someone will run, so nothing but a plain host
-// passes; and X-Forwarded-Proto, which anyone can send, is not asked.
+// Address returns the address that an answer to the request is to name. What a
+// request says of itself is put into a program that someone will run, so nothing
+// but a plain host passes; and X-Forwarded-Proto, which anyone can send, is not
+// asked.
 func (c Config) Address(r *http.Request) (string, error) {
 	if c.PublicURL != "" {
 		return c.PublicURL, nil
