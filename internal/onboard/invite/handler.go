@@ -144,7 +144,7 @@ func (h *handler) redeem(r *http.Request, name, address string) *answer {
 		err = h.Store.Redeem(ctx, Code(name).Hash(), credential)
 	}
 	if errors.Is(err, ErrNotOpen) { // somebody else was faster
-		return h.notOpen(ctx)
+		return h.miss(ctx, r)
 	}
 	if err != nil {
 		return h.outage(err)
@@ -156,29 +156,32 @@ func (h *handler) redeem(r *http.Request, name, address string) *answer {
 // find returns the open invitation that a link names, or the answer that says
 // why there is none.
 func (h *handler) find(ctx context.Context, r *http.Request, name string) (Offer, *answer) {
-	if wait := h.misses.wait(r.RemoteAddr); wait > 0 {
-		return Offer{}, tooMany(wait)
-	}
 	code, ok := parseCode(name)
 	if !ok {
-		h.misses.count(r.RemoteAddr)
-		return Offer{}, h.notOpen(ctx)
+		return Offer{}, h.miss(ctx, r)
 	}
 	offer, err := h.Store.Offer(ctx, code.Hash())
 	switch {
-	case err == nil && offer.open(h.now()):
-		return offer, nil
-	case err == nil, errors.Is(err, ErrNotOpen):
-		h.misses.count(r.RemoteAddr)
-		return Offer{}, h.notOpen(ctx)
+	case errors.Is(err, ErrNotOpen):
+		return Offer{}, h.miss(ctx, r)
+	case err != nil:
+		return Offer{}, h.outage(err)
+	case !offer.open(h.now()):
+		return Offer{}, h.miss(ctx, r)
 	}
-	return Offer{}, h.outage(err)
+	return offer, nil
 }
 
-// notOpen is the one answer to every link that cannot be redeemed, so that
-// nothing can be learnt by trying. Whom to ask is therefore the default team's to
-// say.
-func (h *handler) notOpen(ctx context.Context) *answer {
+// miss is the one answer to every link that is not open, so that nothing can be
+// learnt by trying. Whom to ask is therefore the default team's to say.
+//
+// An address that tries too many is told to wait. A link that is open works there
+// all the same: an office, or everybody behind a load balancer, has one address,
+// and a stranger must not be able to lock them out.
+func (h *handler) miss(ctx context.Context, r *http.Request) *answer {
+	if wait := h.misses.count(r.RemoteAddr); wait > 0 {
+		return tooMany(wait)
+	}
 	team, err := h.Store.Team(ctx, developer.DefaultTeam)
 	if err != nil {
 		return h.outage(err)

@@ -46,17 +46,16 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// open opens the store and serves the pages from it.
+// open serves the pages from c.Store, or from a store that it opens.
 func (f *fixture) open(c invite.Config) {
 	f.t.Helper()
-	store, err := sqlite.OpenDevelopers(f.t.Context(), filepath.Join(f.directory, "developers.db"))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { _ = store.Close() }) // may be closed already
-	f.store = store
 	if c.Store == nil {
-		c.Store = store
+		store, err := sqlite.OpenDevelopers(f.t.Context(), filepath.Join(f.directory, "developers.db"))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.t.Cleanup(func() { _ = store.Close() }) // may be closed already
+		f.store, c.Store = store, store
 	}
 	c.Now = func() time.Time { return f.now }
 	c.Log = slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -481,6 +480,33 @@ func TestALinkThatWasLengthenedOnTheWayIsStillOurs(t *testing.T) {
 	}
 }
 
+func FuzzNoOtherLinkThanTheOneIsOpen(fuzz *testing.F) {
+	for _, name := range []string{"", "style.css", "../x", "%", "a\x00b", strings.Repeat("a", 32), strings.Repeat("é", 16)} {
+		fuzz.Add(name, "text/html", "null")
+	}
+	fuzz.Fuzz(func(t *testing.T, name, accept, origin string) {
+		f := &fixture{t: t, now: start, remote: "192.0.2.1:4321"}
+		f.open(invite.Config{Store: nobody{}})
+		w := f.ask("POST", "", header("Accept", accept), header("Origin", origin), func(r *http.Request) { r.URL.Path = "/invite/" + name })
+		if w.Code != http.StatusGone && w.Code != http.StatusForbidden {
+			t.Errorf("it is answered with %d", w.Code)
+		}
+	})
+}
+
+// nobody is a store without invitations.
+type nobody struct{}
+
+func (nobody) Offer(context.Context, [sha256.Size]byte) (invite.Offer, error) {
+	return invite.Offer{}, invite.ErrNotOpen
+}
+
+func (nobody) Redeem(context.Context, [sha256.Size]byte, developer.Credential) error {
+	return invite.ErrNotOpen
+}
+
+func (nobody) Team(context.Context, string) (developer.Team, error) { return developer.Team{}, nil }
+
 // brokenStore fails at one of its methods.
 type brokenStore struct {
 	*sqlite.Developers
@@ -568,21 +594,25 @@ func TestWrongLinksAreLimitedByAddress(t *testing.T) {
 	if tries != 20 {
 		t.Errorf("%d tries were let through", tries)
 	}
-	if w := f.ask("POST", open); w.Code != http.StatusTooManyRequests || len(f.tokens("")) != 0 {
-		t.Errorf("an open link is answered with %d, so a limited address can tell it apart", w.Code)
-	}
+	wrong := func() int { return f.ask("POST", strings.Repeat("c", 32)).Code }
 	f.remote = "192.0.2.1:999"
-	if w := f.ask("GET", open); w.Code != http.StatusTooManyRequests {
-		t.Errorf("another port of the address is answered with %d", w.Code)
+	if status := wrong(); status != http.StatusTooManyRequests {
+		t.Errorf("another port of the address is answered with %d", status)
+	}
+	if w := f.ask("GET", open); w.Code != http.StatusOK {
+		t.Errorf("an open link, which a stranger must not lock out, is answered with %d", w.Code)
 	}
 	f.remote = "192.0.2.2:999"
-	if w := f.ask("GET", open); w.Code != http.StatusOK {
-		t.Errorf("another address is answered with %d", w.Code)
+	if status := wrong(); status != http.StatusGone {
+		t.Errorf("another address is answered with %d", status)
 	}
 	f.remote = "192.0.2.1:999"
 	f.now = f.now.Add(3 * time.Second)
-	if _, status := f.redeem(open); status != http.StatusOK {
+	if status := wrong(); status != http.StatusGone {
 		t.Errorf("three seconds later it is answered with %d", status)
+	}
+	if _, status := f.redeem(open); status != http.StatusOK {
+		t.Errorf("an open link is redeemed with %d", status)
 	}
 }
 

@@ -18,61 +18,47 @@ const (
 	missesKept = 4096
 )
 
-// misses counts by remote address the links that were tried and are not open.
+// misses limits by remote address how many links that are not open may be tried.
 // Memory is bounded: when a generation is full, the one before is forgotten.
 type misses struct {
 	now func() time.Time
 
-	mu      sync.Mutex
-	young   map[netip.Prefix]*rate.Limiter
-	ageing  map[netip.Prefix]*rate.Limiter
-	atMost  int
-	perMiss rate.Limit
+	mu     sync.Mutex
+	young  map[netip.Prefix]*rate.Limiter
+	ageing map[netip.Prefix]*rate.Limiter
 }
 
 func newMisses(now func() time.Time) *misses {
-	return &misses{now: now, young: map[netip.Prefix]*rate.Limiter{}, atMost: missesKept, perMiss: rate.Every(missEvery)}
+	return &misses{now: now, young: map[netip.Prefix]*rate.Limiter{}}
 }
 
-// wait is how long the address has to wait until it may try again; 0 when it need
-// not.
-func (m *misses) wait(remote string) time.Duration {
+// count notes that the address tried a link that is not open. It returns how long
+// the address is to wait until it may try another; 0 when this one was within the
+// limit.
+func (m *misses) count(remote string) (wait time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	limiter := m.find(network(remote))
-	if limiter == nil {
+	now, limiter := m.now(), m.limiter(network(remote))
+	if limiter.AllowN(now, 1) {
 		return 0
 	}
-	left := limiter.TokensAt(m.now())
-	if left >= 1 {
-		return 0
-	}
-	return time.Duration((1 - left) * float64(missEvery))
+	return time.Duration((1 - limiter.TokensAt(now)) * float64(missEvery))
 }
 
-// count notes that the address tried a link that is not open.
-func (m *misses) count(remote string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	from := network(remote)
-	limiter := m.find(from)
-	if limiter == nil {
-		limiter = rate.NewLimiter(m.perMiss, missesAtOnce)
-	}
-	if _, young := m.young[from]; !young {
-		if len(m.young) >= m.atMost {
-			m.young, m.ageing = map[netip.Prefix]*rate.Limiter{}, m.young
-		}
-		m.young[from] = limiter
-	}
-	limiter.AllowN(m.now(), 1)
-}
-
-func (m *misses) find(from netip.Prefix) *rate.Limiter {
+// limiter returns the limiter of an address, which is young from now on.
+func (m *misses) limiter(from netip.Prefix) *rate.Limiter {
 	if limiter := m.young[from]; limiter != nil {
 		return limiter
 	}
-	return m.ageing[from]
+	limiter := m.ageing[from]
+	if limiter == nil {
+		limiter = rate.NewLimiter(rate.Every(missEvery), missesAtOnce)
+	}
+	if len(m.young) >= missesKept {
+		m.young, m.ageing = map[netip.Prefix]*rate.Limiter{}, m.young
+	}
+	m.young[from] = limiter
+	return limiter
 }
 
 // network is what is counted as one address: an IPv4 address, or the /64 of an
