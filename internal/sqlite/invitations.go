@@ -123,8 +123,7 @@ func (s *Developers) Offer(ctx context.Context, hash [sha256.Size]byte) (invite.
 func (s *Developers) Redeem(ctx context.Context, hash [sha256.Size]byte, token developer.Credential) error {
 	return s.db.Write(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `UPDATE invitations SET used = ?1, token = ?2
-			WHERE hash = ?3 AND developer = ?4 AND used = 0 AND cancelled = 0 AND expires > ?1
-			AND EXISTS (SELECT 1 FROM developers d WHERE d.id = ?4 AND d.enabled)`,
+			WHERE hash = ?3 AND developer = ?4 AND used = 0 AND cancelled = 0 AND expires > ?1`,
 			keptTime(token.Created), token.ID, hash[:], token.Developer)
 		if err != nil {
 			return err

@@ -51,7 +51,7 @@ func TestAnInvitationAndItsTokenAreKeptBothOrNeither(t *testing.T) {
 	store := openDevelopers(t, filepath.Join(t.TempDir(), "developers.db"))
 	addAlice(t, store)
 	now := time.Now()
-	code, sealed := addInvitation(t, store, now)
+	code, _ := addInvitation(t, store, now)
 	_, taken, err := developer.Issue(rand.Reader, "alice@example.com", "", now, time.Time{})
 	if err != nil {
 		t.Fatal(err)
@@ -66,25 +66,60 @@ func TestAnInvitationAndItsTokenAreKeptBothOrNeither(t *testing.T) {
 	if offer, err := store.Offer(t.Context(), code.Hash()); err != nil || offer.State(now) != "open" {
 		t.Errorf("the invitation is %s, %v", offer.State(now), err)
 	}
-	// Nor is a token kept where the invitation is another's, or no longer open.
-	redeem := func(holder string) {
+}
+
+// TestATokenIsKeptForAnOpenInvitationAlone asks the store itself, as the pages
+// would have looked before.
+func TestATokenIsKeptForAnOpenInvitationAlone(t *testing.T) {
+	store := openDevelopers(t, filepath.Join(t.TempDir(), "developers.db"))
+	addAlice(t, store)
+	now := time.Now()
+	redeem := func(code invite.Code, holder string, at time.Time) (kept bool) {
 		t.Helper()
-		_, fresh, err := developer.Issue(rand.Reader, holder, "", now, time.Time{})
+		_, fresh, err := developer.Issue(rand.Reader, holder, "", at, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Redeem(t.Context(), code.Hash(), fresh); !errors.Is(err, invite.ErrNotOpen) {
-			t.Errorf("Redeem for %s: %v", holder, err)
+		redeemed := store.Redeem(t.Context(), code.Hash(), fresh)
+		_, err = store.Token(t.Context(), fresh.ID)
+		if errors.Is(redeemed, invite.ErrNotOpen) && errors.Is(err, developer.ErrNotFound) {
+			return false
 		}
-		if _, err := store.Token(t.Context(), fresh.ID); !errors.Is(err, developer.ErrNotFound) {
-			t.Errorf("the token of %s is kept: %v", holder, err)
+		if redeemed != nil || err != nil {
+			t.Errorf("Redeem: %v; Token: %v", redeemed, err)
 		}
+		return true
 	}
-	redeem("bob")
+	code, sealed := addInvitation(t, store, now)
+	if redeem(code, "bob", now) {
+		t.Error("it is another developer's")
+	}
+	if redeem(code, "alice@example.com", sealed.Expires) {
+		t.Error("it has expired")
+	}
+	if redeem("another", "alice@example.com", now) {
+		t.Error("there is none")
+	}
+	if !redeem(code, "alice@example.com", now) {
+		t.Error("it is open")
+	}
+	if redeem(code, "alice@example.com", now) {
+		t.Error("it was used")
+	}
+	code, sealed = addInvitation(t, store, now)
 	if _, err := store.CancelInvitation(t.Context(), sealed.ID, now); err != nil {
 		t.Fatal(err)
 	}
-	redeem("alice@example.com")
+	if redeem(code, "alice@example.com", now) {
+		t.Error("it was cancelled")
+	}
+	code, _ = addInvitation(t, store, now)
+	if _, err := store.UpdateDeveloper(t.Context(), "alice@example.com", func(d *developer.Developer) error { d.Enabled = false; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if redeem(code, "alice@example.com", now) {
+		t.Error("its developer is disabled")
+	}
 }
 
 func TestAnInvitationOfNobodyIsNotKept(t *testing.T) {

@@ -14,8 +14,9 @@ import (
 	"codex-proxy/internal/onboard/script"
 )
 
-// Store is what the pages need of the place where invitations are kept. Any error
-// but those named is an outage, and has used nothing up.
+// Store is what the pages need of the place where invitations are kept. Disabling
+// a developer cancels their invitations there, and removing one removes them. Any
+// error but those named is an outage, and has used nothing up.
 type Store interface {
 	// Offer returns the invitation whose code has this hash, in whatever state it
 	// is, or ErrNotOpen when there is none.
@@ -166,7 +167,7 @@ func (h *handler) find(ctx context.Context, r *http.Request, name string) (Offer
 		return Offer{}, h.miss(ctx, r)
 	case err != nil:
 		return Offer{}, h.outage(err)
-	case !offer.open(h.now()):
+	case offer.State(h.now()) != "open":
 		return Offer{}, h.miss(ctx, r)
 	}
 	return offer, nil

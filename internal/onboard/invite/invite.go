@@ -32,7 +32,7 @@ const (
 )
 
 // ErrNotOpen is why an invitation cannot be redeemed: it was used or cancelled,
-// has expired, its developer has no access, or there is none. Which of them it
+// has expired, or there is none. Which of them it
 // is must not be told to whoever tries the link.
 var ErrNotOpen = errors.New("the invitation is not open")
 
@@ -105,9 +105,6 @@ type Offer struct {
 	// may be empty.
 	Contact string
 }
-
-// open tells whether the invitation can be redeemed.
-func (o Offer) open(now time.Time) bool { return o.Holder.Enabled && o.State(now) == "open" }
 
 // Code is the secret part of an invitation's link, in the clear. It masks itself
 // wherever it is printed, logged or marshalled; only Reveal gives the text.
