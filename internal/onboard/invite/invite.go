@@ -24,12 +24,8 @@ import (
 	"codex-proxy/internal/developer"
 )
 
-// How long an invitation is open, unless something else is asked for, and at
-// most.
-const (
-	DefaultLife = 24 * time.Hour
-	MaxLife     = 30 * 24 * time.Hour
-)
+// MaxLife is how long an invitation is open at most.
+const MaxLife = 30 * 24 * time.Hour
 
 // ErrNotOpen is why an invitation cannot be redeemed: it was used or cancelled,
 // has expired, or there is none. Which of them it
