@@ -20,16 +20,17 @@ var adapters = map[string]bool{
 // allowed are the imports between the project's packages that are not for
 // everybody: exchange, openai and terminal may be imported by all.
 var allowed = map[string][]string{
-	"admission":    {"developer", "refusal"},
-	"gateway":      {"admission", "contentcoding", "developer", "record", "redaction", "refusal", "secrets", "upstream"},
-	"redaction":    {"secrets"},
-	"sqlite":       {"developer", "ledger"},
-	"dynamodb":     {"developer", "ledger"},
-	"roster":       {"developer"},
-	"oldtable":     {"developer"},
-	"disk":         {"record"},
-	"s3":           {"record"},
-	"conversation": {"record"},
+	"admission":      {"developer", "refusal"},
+	"gateway":        {"admission", "contentcoding", "developer", "record", "redaction", "refusal", "secrets", "upstream"},
+	"redaction":      {"secrets"},
+	"sqlite":         {"developer", "ledger", "onboard/invite"},
+	"dynamodb":       {"developer", "ledger"},
+	"roster":         {"developer"},
+	"onboard/invite": {"developer"},
+	"oldtable":       {"developer"},
+	"disk":           {"record"},
+	"s3":             {"record"},
+	"conversation":   {"record"},
 }
 
 // TestImportsRunInOneDirection keeps cmd as the only place that knows adapters
