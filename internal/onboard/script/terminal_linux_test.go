@@ -83,11 +83,8 @@ func (m *machine) atTerminal(script, typed string) (code int, shown string) {
 		}
 		shown += text
 	}
-	for echoes(m.t, screen) { // the question comes just before
-		if ctx.Err() != nil {
-			m.t.Fatal("what is typed is shown")
-		}
-		time.Sleep(time.Millisecond)
+	if echoes(m.t, screen) {
+		m.t.Fatal("what is typed is shown")
 	}
 	if _, err := keyboard.WriteString(typed); err != nil {
 		m.t.Fatal(err)
