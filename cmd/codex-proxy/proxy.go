@@ -41,6 +41,7 @@ type proxy struct {
 	metrics    *metrics.Metrics
 	scripts    http.Handler
 	invites    http.Handler
+	signIn     http.Handler
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -77,6 +78,10 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		return nil, err
 	}
 	p.invites = invite.Handler(invite.Config{Store: p.developers, PublicURL: s.PublicURL, Now: o.now, Log: o.log})
+	signIn, err := p.openSignIn(c.ctx, c.settings)
+	if err != nil {
+		return nil, err
+	}
 	if p.ledger, err = sqlite.OpenLedger(c.ctx, c.settings.ledgerFile()); err != nil {
 		return nil, err
 	}
@@ -122,6 +127,9 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	p.running.Go(func() {
 		p.lastUsed.Run(background, func(err error) { o.log.Warn("last use of tokens is not written down", "error", err) })
 	})
+	if signIn != nil {
+		p.running.Go(func() { checkIssuer(background, signIn, o.log) })
+	}
 	return p, nil
 }
 
@@ -177,6 +185,8 @@ func (p *proxy) handler() http.Handler {
 		switch r.URL.Path {
 		case "/healthz", "/readyz", "/metrics", "/whoami", "/setup.sh", "/setup.ps1", "/setup.json":
 			mux.ServeHTTP(w, r)
+		case "/oidc.json", "/oidc/token":
+			p.signIn.ServeHTTP(w, r)
 		default: // not through the mux, which would redirect paths that it cleans
 			p.gateway.ServeHTTP(w, r)
 		}

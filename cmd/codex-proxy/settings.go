@@ -27,6 +27,9 @@ type Settings struct {
 
 	// priceTables are the settings file's [[price]] tables, as TOML.
 	priceTables []byte
+	// oidcTable is the settings file's [oidc] table, as written, since the order of
+	// its teams counts; nil when there is none.
+	oidcTable []byte
 }
 
 // defaultData is where local state lives unless the settings say otherwise.
@@ -52,7 +55,7 @@ func (s *Settings) spoolDirectory() string { return filepath.Join(s.Data, "spool
 
 // tables are the settings file's sections that are no flags; each is read by the
 // command that needs it.
-var tables = map[string]bool{"price": true, "secrets": true}
+var tables = map[string]bool{"oidc": true, "price": true, "secrets": true}
 
 // useSettingsFile lets the settings file answer for flags that were not given.
 // A key that no flag has is an error: a misspelt setting must not pass silently.
@@ -84,6 +87,11 @@ func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error
 	if prices, ok := values["price"]; ok {
 		if settings.priceTables, err = toml.Marshal(map[string]any{"price": prices}); err != nil {
 			return fmt.Errorf("read the settings file %s: its [[price]] tables: %w", path, err)
+		}
+	}
+	if _, ok := values["oidc"]; ok {
+		if settings.oidcTable, err = rawOIDC(raw); err != nil {
+			return fmt.Errorf("read the settings file %s: its [oidc] table: %w", path, err)
 		}
 	}
 	resolver := kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {

@@ -104,6 +104,21 @@ func (s *Developers) RotateToken(ctx context.Context, old string, fresh develope
 	})
 }
 
+// RemoveExpiredTokens implements signin.Store.
+func (s *Developers) RemoveExpiredTokens(ctx context.Context, owner, label string, before time.Time) (removed int, err error) {
+	err = s.db.Write(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE developer = ? AND label = ? AND expires > 0 AND expires < ?`,
+			owner, label, keptTime(before))
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		removed = int(n)
+		return err
+	})
+	return removed, err
+}
+
 // SetLastUsed implements developer.Store.
 func (s *Developers) SetLastUsed(ctx context.Context, times map[string]time.Time) error {
 	return s.db.Write(ctx, func(tx *sql.Tx) error {
