@@ -18,13 +18,16 @@ type Change struct {
 	home Home
 	// before and after are the config.toml's bytes; nil is no file.
 	before, after []byte
-	// token is the token file's content; empty removes the file.
+	// token is the token file's content; empty is no file.
 	token string
+	// undoes says that the change takes back a setup.
+	undoes bool
 	// backUp says that before is what the developer had without us.
 	backUp bool
 }
 
-// PlanSetup works out how to make the Codex of home use the proxy.
+// PlanSetup works out how to make the Codex of home use the proxy. An empty token
+// leaves no token file, for providers whose command finds a token elsewhere.
 func PlanSetup(home Home, provider Provider, token string) (*Change, error) {
 	before, err := home.ReadConfig()
 	if err != nil {
@@ -34,7 +37,10 @@ func PlanSetup(home Home, provider Provider, token string) (*Change, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", home.Config(), err)
 	}
-	return &Change{home: home, before: before, after: after, token: token + "\n", backUp: before != nil && !IsSetUp(before)}, nil
+	if token != "" {
+		token += "\n"
+	}
+	return &Change{home: home, before: before, after: after, token: token, backUp: before != nil && !IsSetUp(before)}, nil
 }
 
 // PlanUninstall works out how to undo what PlanSetup's change did.
@@ -43,7 +49,7 @@ func PlanUninstall(home Home) (*Change, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read Codex's configuration: %w", err)
 	}
-	change := &Change{home: home, before: before, after: before}
+	change := &Change{home: home, before: before, after: before, undoes: true}
 	if before == nil {
 		return change, nil
 	}
@@ -96,7 +102,7 @@ func (c *Change) IsEmpty() bool {
 // Apply writes the change, and puts back what it has done when a part of it
 // fails. Backup is the copy that it made of config.toml, if any.
 func (c *Change) Apply(now time.Time) (backup string, err error) {
-	if c.token == "" {
+	if c.undoes {
 		return "", c.remove()
 	}
 	var undo []func() error
@@ -125,14 +131,14 @@ func (c *Change) Apply(now time.Time) (backup string, err error) {
 	previous, err := os.ReadFile(c.home.TokenFile())
 	switch {
 	case err == nil:
-		undo = append(undo, func() error { return writePrivate(c.home.TokenFile(), previous) })
+		undo = append(undo, func() error { return WritePrivate(c.home.TokenFile(), previous) })
 	case errors.Is(err, fs.ErrNotExist):
 		undo = append(undo, func() error { return removeIfThere(c.home.TokenFile()) })
 	default:
 		return "", fmt.Errorf("replace the token file: %w", err)
 	}
-	if err := writePrivate(c.home.TokenFile(), []byte(c.token)); err != nil {
-		return "", fmt.Errorf("write the token file: %w", err)
+	if err := c.writeToken(); err != nil {
+		return "", err
 	}
 	if bytes.Equal(c.before, c.after) {
 		return backup, nil
@@ -141,6 +147,19 @@ func (c *Change) Apply(now time.Time) (backup string, err error) {
 		return "", fmt.Errorf("write Codex's configuration: %w", err)
 	}
 	return backup, nil
+}
+
+func (c *Change) writeToken() error {
+	if c.token == "" {
+		if err := removeIfThere(c.home.TokenFile()); err != nil {
+			return fmt.Errorf("remove the token file: %w", err)
+		}
+		return nil
+	}
+	if err := WritePrivate(c.home.TokenFile(), []byte(c.token)); err != nil {
+		return fmt.Errorf("write the token file: %w", err)
+	}
+	return nil
 }
 
 // remove undoes a setup. The token goes last: while config.toml names it, Codex

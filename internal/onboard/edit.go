@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Provider is how Codex is to reach the proxy.
@@ -15,6 +16,8 @@ type Provider struct {
 	WebSocket bool
 	// TokenCommand prints the token.
 	TokenCommand []string
+	// TokenTimeout is how long Codex waits for TokenCommand; 0 leaves it to Codex.
+	TokenTimeout time.Duration
 }
 
 // The words that mark what is ours in a config.toml. Only their beginnings
@@ -114,7 +117,7 @@ func (p Provider) Tables() string {
 	for _, arg := range p.TokenCommand[1:] {
 		args = append(args, quote(arg))
 	}
-	return fmt.Sprintf(`[model_providers.%[1]s]
+	tables := fmt.Sprintf(`[model_providers.%[1]s]
 name = "%[1]s"
 base_url = %[2]s
 wire_api = "responses"
@@ -124,6 +127,10 @@ supports_websockets = %[3]t
 command = %[4]s
 args = [%[5]s]
 `, providerKey, quote(p.BaseURL), p.WebSocket, quote(p.TokenCommand[0]), strings.Join(args, ", "))
+	if p.TokenTimeout > 0 {
+		tables += fmt.Sprintf("timeout_ms = %d\n", p.TokenTimeout.Milliseconds())
+	}
+	return tables
 }
 
 // verify reads the result as Codex would: it must be TOML that says what was

@@ -33,8 +33,9 @@ func replace(path string, content []byte) error {
 	return write(target, content, mode, nil)
 }
 
-// writePrivate writes a file that nobody but its owner can read.
-func writePrivate(path string, content []byte) error {
+// WritePrivate writes a file that nobody but its owner can read, whole or not at
+// all.
+func WritePrivate(path string, content []byte) error {
 	return write(path, content, 0o600, restrict)
 }
 

@@ -116,9 +116,15 @@ func (p *Proxy) Offer(ctx context.Context) (Offer, error) {
 
 // getJSON reads one JSON document.
 func (p *Proxy) getJSON(ctx context.Context, path, token string, into any) error {
+	return p.readJSON(ctx, http.MethodGet, path, token, into)
+}
+
+// readJSON reads the one JSON document that a request without a body is answered
+// with.
+func (p *Proxy) readJSON(ctx context.Context, method, path, token string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.address.String()+path, nil)
+	request, err := http.NewRequestWithContext(ctx, method, p.address.String()+path, nil)
 	if err != nil {
 		return err
 	}
@@ -137,7 +143,7 @@ func (p *Proxy) getJSON(ctx context.Context, path, token string, into any) error
 	switch {
 	case response.StatusCode == http.StatusOK:
 		if err := json.Unmarshal(body, into); err != nil {
-			return p.notAProxy(fmt.Sprintf("GET %s is not answered with JSON", path))
+			return p.notAProxy(fmt.Sprintf("%s %s is not answered with JSON", method, path))
 		}
 		return nil
 	case response.Header.Get(refusalHeader) != "":
@@ -145,7 +151,7 @@ func (p *Proxy) getJSON(ctx context.Context, path, token string, into any) error
 	case response.StatusCode >= 300 && response.StatusCode < 400:
 		return p.notAProxy(fmt.Sprintf("it sends clients on to %q. Use the address that it sends them to, if that is the proxy", response.Header.Get("Location")))
 	}
-	return p.notAProxy(fmt.Sprintf("GET %s is answered with status %d", path, response.StatusCode))
+	return p.notAProxy(fmt.Sprintf("%s %s is answered with status %d", method, path, response.StatusCode))
 }
 
 func (p *Proxy) do(request *http.Request) (*http.Response, error) {
