@@ -43,6 +43,8 @@ type commands struct {
 
 	Secrets secretsCommands `cmd:"" help:"Look up the secrets that were found, and find those in files: list, show, scan."`
 	Setup   setupCommand    `cmd:"" help:"Make the Codex of this machine use the proxy, or take that back."`
+	Login   loginCommand    `cmd:"" help:"Sign in with your organisation's account, where the proxy offers that."`
+	Logout  logoutCommand   `cmd:"" help:"Remove your sign-in from this machine, and end it at the issuer."`
 	Doctor  doctorCommand   `cmd:"" help:"Check what keeps Codex from working here, and say how to mend it."`
 
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`

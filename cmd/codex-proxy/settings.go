@@ -60,6 +60,9 @@ var tables = map[string]bool{"oidc": true, "price": true, "secrets": true}
 // useSettingsFile lets the settings file answer for flags that were not given.
 // A key that no flag has is an error: a misspelt setting must not pass silently.
 func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error {
+	if isDevelopers(parser, args) {
+		return nil
+	}
 	path, named := settingsPath(args)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
@@ -98,6 +101,20 @@ func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error
 		return values[flag.Name], nil
 	})
 	return kong.Resolvers(resolver).Apply(parser)
+}
+
+// isDevelopers tells whether args are a command that Codex or a developer runs in
+// whatever directory they work in. A settings file that lies there is not theirs.
+func isDevelopers(parser *kong.Kong, args []string) bool {
+	trace, err := kong.Trace(parser, args)
+	if err != nil {
+		return false
+	}
+	switch trace.Command() {
+	case "login", "logout", "token get":
+		return true
+	}
+	return false
 }
 
 // settingsPath finds the settings file before the flags are parsed, as it

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/onboard"
+	"codex-proxy/internal/onboard/signin"
 	"codex-proxy/internal/terminal"
 
 	"golang.org/x/term"
@@ -18,6 +19,9 @@ import (
 type setupCommand struct {
 	URL       string `name:"url" help:"The proxy's address. By default the one that this machine is set up for." placeholder:"URL"`
 	Token     string `help:"Your token. Without it, setup asks, and shows nothing of what you type." placeholder:"TOKEN"`
+	SignIn    bool   `help:"Use short-lived tokens of your organisation's sign-in, and sign in first if you are not." env:"-" xor:"uninstall"`
+	Device    bool   `help:"With --sign-in: show a code to type in on another machine, instead of opening the browser here." env:"-"`
+	NoKeyring bool   `help:"With --sign-in: keep the sign-in in a file, and not in this machine's keyring." env:"-"`
 	DryRun    bool   `help:"Show what would change, as a diff, and change nothing." env:"-" xor:"dry-run"`
 	Uninstall bool   `help:"Take back what setup did, on this machine." env:"-" xor:"uninstall"`
 	Print     bool   `help:"Print the blocks for managed machines (MDM) instead: /etc/codex, macOS profile." env:"-" xor:"dry-run,uninstall"`
@@ -36,35 +40,36 @@ func (cmd *setupCommand) Run(c *console) error {
 	if cmd.Uninstall {
 		return cmd.uninstall(c, home)
 	}
-	address, err := cmd.address(home)
+	address, err := findAddress(home, cmd.URL, "setup")
 	if err != nil {
 		return err
 	}
 	if cmd.Print {
-		return onboard.PrintManaged(c.stdout, address)
-	}
-	token, err := cmd.token(c)
-	if err != nil {
-		return err
+		return onboard.PrintManaged(c.stdout, address, cmd.SignIn)
 	}
 	proxy := onboard.NewProxy(address)
-	who, err := proxy.Whoami(c.ctx, token)
+	provider, token, err := cmd.provider(c, home, address, proxy)
 	if err != nil {
 		return fmt.Errorf("%w. Nothing was changed", bare(err))
 	}
-	fmt.Fprintf(c.stdout, "This token belongs to %s (team %s).\n", terminal.Safe(who.Developer), terminal.Safe(who.Team))
 	offer, err := proxy.Offer(c.ctx)
 	if err != nil {
 		return fmt.Errorf("%w. Nothing was changed", bare(err))
 	}
-	change, err := onboard.PlanSetup(home, onboard.Provider{
-		BaseURL: address.BaseURL(), WebSocket: offer.WebSocket, TokenCommand: onboard.PrintCommand(home.TokenFile()),
-	}, token)
+	provider.BaseURL, provider.WebSocket = address.BaseURL(), offer.WebSocket
+	kept := token
+	if cmd.SignIn {
+		kept = ""
+	}
+	change, err := onboard.PlanSetup(home, provider, kept)
 	if err != nil {
 		return fmt.Errorf("%w. Nothing was changed", bare(err))
 	}
 	if cmd.DryRun {
 		printLeftovers(c, home)
+		if cmd.SignIn {
+			return showChange(c, home, change, "removed, as it is not needed")
+		}
 		return showChange(c, home, change, "written")
 	}
 	backup, err := change.Apply(time.Now())
@@ -79,13 +84,51 @@ func (cmd *setupCommand) Run(c *console) error {
 	return cmd.ask(c, home, proxy, token)
 }
 
+// provider finds out whose the token is that Codex is to use, and how Codex gets
+// it.
+func (cmd *setupCommand) provider(c *console, home onboard.Home, address onboard.Address, proxy *onboard.Proxy) (provider onboard.Provider, token string, err error) {
+	if cmd.SignIn {
+		return cmd.signIn(c, address)
+	}
+	if token, err = cmd.token(c); err != nil {
+		return provider, "", err
+	}
+	who, err := proxy.Whoami(c.ctx, token)
+	if err != nil {
+		return provider, "", err
+	}
+	fmt.Fprintf(c.stdout, "This token belongs to %s (team %s).\n", terminal.Safe(who.Developer), terminal.Safe(who.Team))
+	return onboard.Provider{TokenCommand: onboard.PrintCommand(home.TokenFile())}, token, nil
+}
+
+// signIn signs the developer in, unless they are, and finds out how Codex gets a
+// token of that.
+func (cmd *setupCommand) signIn(c *console, address onboard.Address) (provider onboard.Provider, token string, err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return provider, "", fmt.Errorf("find this program's path: %w", err)
+	}
+	provider = onboard.SignInProvider(program, address)
+	if cmd.DryRun {
+		return provider, "", nil
+	}
+	client, err := signInClient(address)
+	if err != nil {
+		return provider, "", err
+	}
+	token, err = client.Token(c.ctx)
+	if errors.Is(err, signin.ErrSignInNeeded) {
+		if err := signIn(c, client, c.stdout, cmd.Device, cmd.NoKeyring); err != nil {
+			return provider, "", err
+		}
+		token, err = client.Token(c.ctx)
+	}
+	return provider, token, err
+}
+
 // ask ends a setup with a real request.
 func (cmd *setupCommand) ask(c *console, home onboard.Home, proxy *onboard.Proxy, token string) error {
-	config, err := home.ReadConfig()
-	if err != nil {
-		return err
-	}
-	settings, err := onboard.ReadSettings(config)
+	settings, err := readSettings(home)
 	if err != nil {
 		return err
 	}
@@ -101,6 +144,10 @@ func (cmd *setupCommand) ask(c *console, home onboard.Home, proxy *onboard.Proxy
 }
 
 func (cmd *setupCommand) uninstall(c *console, home onboard.Home) error {
+	settings, err := readSettings(home)
+	if err != nil {
+		return fmt.Errorf("%w. Nothing was changed", bare(err))
+	}
 	change, err := onboard.PlanUninstall(home)
 	if err != nil {
 		return fmt.Errorf("%w. Nothing was changed", bare(err))
@@ -113,6 +160,13 @@ func (cmd *setupCommand) uninstall(c *console, home onboard.Home) error {
 		return showChange(c, home, change, "removed")
 	}
 	if _, err := change.Apply(time.Now()); err != nil {
+		return err
+	}
+	if address, ok := settings.Proxy().SignInAddress(); ok {
+		if _, err := signOut(c, address); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.stdout, "Codex is as it was before setup.")
 		return err
 	}
 	_, err = fmt.Fprintf(c.stdout, "Codex is as it was before setup. The token is removed from %s; it stays valid until it is revoked.\n", home.TokenFile())
@@ -129,28 +183,36 @@ func showChange(c *console, home onboard.Home, change *onboard.Change, what stri
 	return err
 }
 
-// address is the proxy's: the one named, else the one that Codex uses already.
-func (cmd *setupCommand) address(home onboard.Home) (onboard.Address, error) {
-	text := cmd.URL
+// findAddress is the proxy's: the one named, else the one that Codex uses already.
+func findAddress(home onboard.Home, text, command string) (onboard.Address, error) {
 	if text == "" {
-		config, err := home.ReadConfig()
+		settings, err := readSettings(home)
 		if err != nil {
 			return onboard.Address{}, err
-		}
-		settings, err := onboard.ReadSettings(config)
-		if err != nil {
-			return onboard.Address{}, fmt.Errorf("%s: %w", home.Config(), err)
 		}
 		text = settings.Proxy().BaseURL
 	}
 	if text == "" {
-		return onboard.Address{}, misuse("which proxy? Give its address: codex-proxy setup --url https://codex-proxy.example.com")
+		return onboard.Address{}, misuse("which proxy? Give its address: codex-proxy %s --url https://codex-proxy.example.com", command)
 	}
 	address, err := onboard.ParseAddress(text)
 	if err != nil {
 		return address, misuse("%v", err)
 	}
 	return address, nil
+}
+
+// readSettings reads the developer's config.toml.
+func readSettings(home onboard.Home) (onboard.Settings, error) {
+	config, err := home.ReadConfig()
+	if err != nil {
+		return onboard.Settings{}, err
+	}
+	settings, err := onboard.ReadSettings(config)
+	if err != nil {
+		return settings, fmt.Errorf("%s: %w", home.Config(), err)
+	}
+	return settings, nil
 }
 
 // token is the developer's: given, or asked for.

@@ -18,6 +18,7 @@ type tokenCommand struct {
 	Revoke tokenRevokeCommand `cmd:"" help:"Refuse a token from now on, for good."`
 	Rotate tokenRotateCommand `cmd:"" help:"Replace a token by a new one; the old one stays valid for a while."`
 	Import tokenImportCommand `cmd:"" help:"Take over tokens that developers already have: one from standard input, or many from a CSV file."`
+	Get    tokenGetCommand    `cmd:"" help:"Print a short-lived token of your own sign-in ('codex-proxy login'), for Codex to use."`
 }
 
 type tokenIssueCommand struct {

@@ -11,9 +11,9 @@ import (
 
 // Managed is what a managed machine's configuration of Codex (requirements.toml)
 // says so that Codex uses the proxy whatever the developer's own files, profiles
-// and flags say. Each developer's token is read from their own home directory.
-func Managed(address Address, tokenCommand []string) string {
-	provider := Provider{BaseURL: address.BaseURL(), WebSocket: true, TokenCommand: tokenCommand}
+// and flags say. Of the provider, only how Codex gets a token is taken.
+func Managed(address Address, provider Provider) string {
+	provider.BaseURL, provider.WebSocket = address.BaseURL(), true
 	return "model_provider = " + quote(providerKey) + "\n\n" + provider.Tables()
 }
 
@@ -24,13 +24,20 @@ var (
 )
 
 // PrintManaged prints what a platform engineer pastes into the configuration of
-// managed machines.
-func PrintManaged(w io.Writer, address Address) error {
-	unix, windows := Managed(address, unixTokenCommand), Managed(address, windowsTokenCommand)
+// managed machines. Each developer's token is read from their own home directory,
+// or comes of their sign-in.
+func PrintManaged(w io.Writer, address Address, bySignIn bool) error {
+	unix := Managed(address, Provider{TokenCommand: unixTokenCommand})
+	windows := Managed(address, Provider{TokenCommand: windowsTokenCommand})
+	needs := "Each developer still needs a token in ~/.codex/codex-proxy-token, which\n# 'codex-proxy setup' or the proxy's /setup.sh puts there."
+	if bySignIn {
+		unix = Managed(address, SignInProvider("codex-proxy", address))
+		windows = unix
+		needs = "codex-proxy must be in the PATH, and each developer\n# must have signed in with 'codex-proxy login'."
+	}
 	for _, block := range []string{
 		`# Linux and macOS: /etc/codex/requirements.toml (root's, mode 0644). Binding: it beats the developer's
-# config.toml, --profile and -c. Each developer still needs a token in ~/.codex/codex-proxy-token, which
-# 'codex-proxy setup' or the proxy's /setup.sh puts there.
+# config.toml, --profile and -c. ` + needs + `
 #
 # The same lines in /etc/codex/config.toml are only a default, which the developer's config.toml beats; in
 # /etc/codex/managed_config.toml they beat config.toml and -c as well, but Codex calls that file legacy.

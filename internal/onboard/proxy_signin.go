@@ -28,6 +28,27 @@ type SignedIn struct {
 	Expires time.Time `json:"expires"`
 }
 
+// signInTimeout is how long Codex is to wait for a token: one that is renewed takes
+// a few answers from the issuer and the proxy, over whatever network there is.
+const signInTimeout = 30 * time.Second
+
+// SignInProvider is a provider whose tokens come of the developer's sign-in, by
+// 'codex-proxy token get'. The program is a path, or a name to look for in PATH.
+func SignInProvider(program string, address Address) Provider {
+	return Provider{TokenCommand: []string{program, "token", "get", "--url", address.String()}, TokenTimeout: signInTimeout}
+}
+
+// SignInAddress is the proxy at which the developer is signed in to get a
+// provider's tokens; ok is false when they come from elsewhere.
+func (u Upstream) SignInAddress() (address Address, ok bool) {
+	args := u.Auth.Args
+	if len(args) != 4 || args[0] != "token" || args[1] != "get" || args[2] != "--url" {
+		return Address{}, false
+	}
+	address, err := ParseAddress(args[3])
+	return address, err == nil
+}
+
 // SignInOffer asks how to sign in.
 func (p *Proxy) SignInOffer(ctx context.Context) (SignInOffer, error) {
 	var offer SignInOffer

@@ -14,6 +14,8 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"codex-proxy/internal/terminal"
 )
 
 // callback is what the browser brings back.
@@ -46,7 +48,7 @@ func (i *issuer) byBrowser(ctx context.Context, port int, o LoginOptions) (proof
 	}()
 
 	address := oauth.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce))
-	fmt.Fprintf(o.Tell, "Sign in with your browser. If it does not open by itself, go to\n\n  %s\n\n", address)
+	fmt.Fprintf(o.Tell, "Sign in with your browser. If it does not open by itself, go to\n\n  %s\n\n", terminal.Safe(address))
 	if err := o.Open(address); err != nil {
 		fmt.Fprintf(o.Tell, "No browser could be opened: %v.\n", err)
 	}

@@ -101,15 +101,22 @@ var ErrSignInNeeded = errors.New("sign in")
 // refresh token may be good for one time only.
 func (c *Client) Token(ctx context.Context) (string, error) {
 	place := c.Keep.place(c.Address)
-	if held := place.cached(); held.isFresh(c.Now()) {
+	held := place.cached()
+	if held.isFresh(c.Now()) {
 		return held.Token, nil
+	}
+	if _, err := place.read(); err != nil {
+		if held.isValid(c.Now()) {
+			return held.Token, nil // a sign-in without a refresh token
+		}
+		return "", c.explain(err)
 	}
 	unlock, err := place.lock()
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	held := place.cached()
+	held = place.cached()
 	if held.isFresh(c.Now()) { // someone else was quicker
 		return held.Token, nil
 	}
@@ -161,12 +168,6 @@ func (c *Client) explain(err error) error {
 		return fmt.Errorf("%w: run 'codex-proxy login --url %s'", err, c.Address)
 	}
 	return err
-}
-
-// IsSignedIn tells whether there is a sign-in to renew tokens with.
-func (c *Client) IsSignedIn() bool {
-	_, err := c.Keep.place(c.Address).read()
-	return err == nil
 }
 
 // Logout forgets the sign-in, and tells the issuer to, where it takes that. It

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/oauth2"
+
+	"codex-proxy/internal/terminal"
 )
 
 // byDevice signs in with a code that the developer types in on whatever machine
@@ -15,9 +17,9 @@ func (i *issuer) byDevice(ctx context.Context, o LoginOptions) (proof, error) {
 	if err != nil {
 		return proof{}, i.explain(err)
 	}
-	fmt.Fprintf(o.Tell, "Sign in on any machine with a browser: go to\n\n  %s\n\nand type the code\n\n  %s\n\n", device.VerificationURI, device.UserCode)
+	fmt.Fprintf(o.Tell, "Sign in on any machine with a browser: go to\n\n  %s\n\nand type the code\n\n  %s\n\n", terminal.Safe(device.VerificationURI), terminal.Safe(device.UserCode))
 	if device.VerificationURIComplete != "" {
-		fmt.Fprintf(o.Tell, "or go to %s, which has the code in it already.\n", device.VerificationURIComplete)
+		fmt.Fprintf(o.Tell, "or go to %s, which has the code in it already.\n", terminal.Safe(device.VerificationURIComplete))
 	}
 	token, err := i.oauth.DeviceAccessToken(i.with(ctx), device)
 	var no *oauth2.RetrieveError
