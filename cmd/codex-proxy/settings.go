@@ -111,7 +111,7 @@ func isDevelopers(parser *kong.Kong, args []string) bool {
 		return false
 	}
 	switch trace.Command() {
-	case "login", "logout", "token get":
+	case "login", "logout", "setup", "token get":
 		return true
 	}
 	return false
