@@ -162,9 +162,7 @@ func TestATokenThatEndsWhileCodexWorksIsNotNoticed(t *testing.T) {
 			o := newOrganisation(t, 6*time.Second, webSocket)
 			o.setUp()
 			o.openai.Play(simulated.Run("sleep 8"), simulated.Say("Done"))
-			said := o.run("work for a while")
-			said.must(t, "Done")
-			t.Logf("took %s; codex printed:\n%s", said.took, said.err)
+			o.run("work for a while").must(t, "Done")
 			o.awaitEnd(o.token())
 			o.openai.Play(simulated.Say("Still here"))
 			o.run("and now").must(t, "Still here")
@@ -196,5 +194,8 @@ func TestWhoIsRemovedAtTheIssuerIsOutWithinTheTokensLife(t *testing.T) {
 	if said.code == 0 || len(o.openai.Received()) != asked {
 		t.Errorf("codex exited with %d and said %q; upstream was asked %d times", said.code, said.out, len(o.openai.Received())-asked)
 	}
-	t.Logf("codex printed:\n%s", said.err)
+	lines := strings.Split(strings.TrimSpace(said.err), "\n")
+	if last := lines[len(lines)-1]; !strings.Contains(last, "has ended your sign-in. If you may still use Codex, sign in: run 'codex-proxy login --url "+o.url()+"'") {
+		t.Errorf("codex's last words are %q", last)
+	}
 }

@@ -141,6 +141,10 @@ func (c *Client) renew(ctx context.Context, place place) (onboard.SignedIn, erro
 		return onboard.SignedIn{}, err
 	}
 	proof, err := issuer.refresh(ctx, refresh)
+	if errors.Is(err, ErrSignInNeeded) {
+		// Codex asks again and again; the issuer has said all there is to say.
+		err = errors.Join(err, place.end(ctx, kept, err))
+	}
 	if err != nil {
 		return onboard.SignedIn{}, c.explain(err)
 	}

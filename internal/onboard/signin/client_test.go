@@ -290,6 +290,17 @@ func TestWhoIsRemovedAtTheIssuerIsOutAndToldSo(t *testing.T) {
 	if _, err := developer.NewAuthenticator(w.store, w.now).Authenticate(t.Context(), token); err == nil {
 		t.Error("the last token still lets them in")
 	}
+	w.issuer.SetDown(true) // it is not asked again
+	if _, again := w.Token(t.Context()); again == nil || again.Error() != err.Error() || !errors.Is(again, ErrSignInNeeded) {
+		t.Errorf("the next time, token get says: %v", again)
+	}
+	if _, err := keyring.Get(service, w.Address.String()); !errors.Is(err, keyring.ErrNotFound) {
+		t.Errorf("the keyring still has the refresh token: %v", err)
+	}
+	w.issuer.SetDown(false)
+	w.issuer.SignInAs(alice)
+	w.mustLogin(nil)
+	w.mustToken()
 }
 
 func TestAnOutageIsRiddenOutWhileTheTokenIsGood(t *testing.T) {

@@ -70,6 +70,8 @@ type signIn struct {
 	KeptIn string `json:"kept_in"`
 	// RefreshToken is empty when it is in the keyring.
 	RefreshToken string `json:"refresh_token,omitempty"`
+	// Ended is why the issuer renews nothing any more; empty while it does.
+	Ended string `json:"ended,omitempty"`
 }
 
 // The words of signIn.KeptIn.
@@ -106,17 +108,24 @@ func (p place) save(ctx context.Context, s signIn, refresh string, wantsKeyring 
 			s.KeptIn, s.RefreshToken = inKeyring, ""
 		}
 	}
-	text, err := json.Marshal(s)
-	if err != nil {
+	if err := p.write(s); err != nil {
 		return "", nil, err
-	}
-	if err := onboard.WritePrivate(p.file(), append(text, '\n')); err != nil {
-		return "", nil, fmt.Errorf("keep the sign-in: %w", err)
 	}
 	if s.KeptIn == inKeyring {
 		return "the keyring of this machine", nil, nil
 	}
 	return p.file(), hindrance, nil
+}
+
+func (p place) write(s signIn) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := onboard.WritePrivate(p.file(), append(text, '\n')); err != nil {
+		return fmt.Errorf("keep the sign-in: %w", err)
+	}
+	return nil
 }
 
 func (p place) read() (signIn, error) {
@@ -137,6 +146,9 @@ func (p place) read() (signIn, error) {
 // load returns the sign-in and its refresh token.
 func (p place) load(ctx context.Context) (kept signIn, refresh string, err error) {
 	kept, err = p.read()
+	if err == nil && kept.Ended != "" {
+		err = &endedError{kept.Ended}
+	}
 	if err != nil || kept.KeptIn != inKeyring {
 		return kept, kept.RefreshToken, err
 	}
@@ -153,19 +165,37 @@ func (p place) load(ctx context.Context) (kept signIn, refresh string, err error
 	return kept, refresh, nil
 }
 
+// end notes that the refresh token is of no use any more, and why.
+func (p place) end(ctx context.Context, kept signIn, because error) error {
+	if err := p.forget(ctx, kept); err != nil {
+		return err
+	}
+	kept.KeptIn, kept.RefreshToken, kept.Ended = inFile, "", because.Error()
+	return p.write(kept)
+}
+
+// endedError is a sign-in that the issuer has ended, in the words of when it did.
+type endedError struct{ text string }
+
+func (e *endedError) Error() string { return e.text }
+
+func (e *endedError) Unwrap() error { return ErrSignInNeeded }
+
 // remove forgets the sign-in and all that came of it.
 func (p place) remove(ctx context.Context, kept signIn) error {
-	var lost error
-	if kept.KeptIn == inKeyring {
-		lost = bounded(ctx, func() error { return keyring.Delete(service, kept.Proxy) })
-		if errors.Is(lost, keyring.ErrNotFound) {
-			lost = nil
-		}
-		if lost != nil {
-			lost = fmt.Errorf("remove the sign-in from the keyring: %w", lost)
-		}
+	return errors.Join(p.forget(ctx, kept), os.RemoveAll(p.dir))
+}
+
+// forget takes the refresh token out of the keyring, if it is there.
+func (p place) forget(ctx context.Context, kept signIn) error {
+	if kept.KeptIn != inKeyring {
+		return nil
 	}
-	return errors.Join(lost, os.RemoveAll(p.dir))
+	err := bounded(ctx, func() error { return keyring.Delete(service, kept.Proxy) })
+	if err != nil && !errors.Is(err, keyring.ErrNotFound) {
+		return fmt.Errorf("remove the sign-in from the keyring: %w", err)
+	}
+	return nil
 }
 
 // service is what the keyring knows our entries by.
