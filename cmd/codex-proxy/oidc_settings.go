@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -16,17 +16,17 @@ import (
 
 // oidcSettings is the [oidc] table of the settings file.
 type oidcSettings struct {
-	Issuer         string       `toml:"issuer"`
-	ClientID       string       `toml:"client_id"`
-	ClientSecret   string       `toml:"client_secret"`
-	Scopes         []string     `toml:"scopes"`
-	RedirectPort   int          `toml:"redirect_port"`
-	AllowedDomains []string     `toml:"allowed_domains"`
-	GroupsClaim    string       `toml:"groups_claim"`
-	Teams          orderedTeams `toml:"teams"`
-	DefaultTeam    string       `toml:"default_team"`
-	RequireGroup   bool         `toml:"require_group"`
-	TokenLife      string       `toml:"token_life"`
+	Issuer         string            `toml:"issuer"`
+	ClientID       string            `toml:"client_id"`
+	ClientSecret   string            `toml:"client_secret"`
+	Scopes         []string          `toml:"scopes"`
+	RedirectPort   int               `toml:"redirect_port"`
+	AllowedDomains []string          `toml:"allowed_domains"`
+	GroupsClaim    string            `toml:"groups_claim"`
+	Teams          map[string]string `toml:"teams"`
+	DefaultTeam    string            `toml:"default_team"`
+	RequireGroup   bool              `toml:"require_group"`
+	TokenLife      string            `toml:"token_life"`
 }
 
 // signInConfig returns what the [oidc] table says; nil when there is none.
@@ -37,7 +37,7 @@ func (s *Settings) signInConfig() (*signin.Config, error) {
 	table := oidcSettings{
 		Scopes: []string{"openid", "email", "profile", "offline_access"}, GroupsClaim: "groups", DefaultTeam: "default", TokenLife: "1h",
 	}
-	err := toml.NewDecoder(bytes.NewReader(s.oidcTable)).EnableUnmarshalerInterface().DisallowUnknownFields().Decode(&table)
+	err := toml.NewDecoder(bytes.NewReader(s.oidcTable)).DisallowUnknownFields().Decode(&table)
 	if unknown := (*toml.StrictMissingError)(nil); errors.As(err, &unknown) {
 		return nil, misuse("the [oidc] table of %s has the unknown key %q; docs/sign-in.md lists its keys", s.Config, unknown.Errors[0].Key()[0])
 	}
@@ -50,8 +50,11 @@ func (s *Settings) signInConfig() (*signin.Config, error) {
 	}
 	config := signin.Config{
 		Issuer: table.Issuer, ClientID: table.ClientID, ClientSecret: table.ClientSecret, Scopes: table.Scopes, RedirectPort: table.RedirectPort,
-		AllowedDomains: table.AllowedDomains, GroupsClaim: table.GroupsClaim, Teams: table.Teams,
+		AllowedDomains: table.AllowedDomains, GroupsClaim: table.GroupsClaim,
 		DefaultTeam: table.DefaultTeam, RequireGroup: table.RequireGroup, TokenLife: life,
+	}
+	for _, group := range s.oidcGroups {
+		config.Teams = append(config.Teams, signin.TeamOf{Group: group, Team: table.Teams[group]})
 	}
 	if err := config.Validate(); err != nil {
 		return nil, misuse("the [oidc] table of %s: %v", s.Config, err)
@@ -59,33 +62,41 @@ func (s *Settings) signInConfig() (*signin.Config, error) {
 	return &config, nil
 }
 
-// rawOIDC returns the [oidc] table of a settings file as it is written.
-func rawOIDC(file []byte) ([]byte, error) {
-	var kept struct {
-		OIDC unstable.RawMessage `toml:"oidc"`
+// keysOf returns the keys of a table of a TOML file, in the order in which they are
+// written, which decoding does not keep. The file is known to be TOML.
+func keysOf(file []byte, table ...string) (keys []string) {
+	var visit func(under []string, node *unstable.Node)
+	visit = func(under []string, node *unstable.Node) {
+		path := slices.Concat(under, keyOf(node))
+		if len(path) == len(table)+1 && slices.Equal(path[:len(table)], table) {
+			keys = append(keys, path[len(table)])
+		}
+		if value := node.Value(); value.Kind == unstable.InlineTable {
+			for children := value.Children(); children.Next(); {
+				visit(path, children.Node())
+			}
+		}
 	}
-	err := toml.NewDecoder(bytes.NewReader(file)).EnableUnmarshalerInterface().Decode(&kept)
-	return append([]byte{}, kept.OIDC...), err
+	var under []string
+	var parser unstable.Parser
+	parser.Reset(file)
+	for parser.NextExpression() {
+		switch node := parser.Expression(); node.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			under = keyOf(node)
+		case unstable.KeyValue:
+			visit(under, node)
+		}
+	}
+	return keys
 }
 
-// orderedTeams is the table [oidc.teams] in the order in which it is written.
-type orderedTeams []signin.TeamOf
-
-// UnmarshalTOML implements unstable.Unmarshaler.
-func (t *orderedTeams) UnmarshalTOML(table []byte) error {
-	var teams map[string]string
-	if err := toml.Unmarshal(table, &teams); err != nil {
-		return fmt.Errorf(`teams maps each group to a team, as in "platform-engineers" = "platform": %w`, err)
+// keyOf is the key of an expression, in its parts.
+func keyOf(node *unstable.Node) (path []string) {
+	for key := node.Key(); key.Next(); {
+		path = append(path, string(key.Node().Data))
 	}
-	parser := unstable.Parser{}
-	parser.Reset(table)
-	for parser.NextExpression() {
-		key := parser.Expression().Key()
-		key.Next()
-		group := string(key.Node().Data)
-		*t = append(*t, signin.TeamOf{Group: group, Team: teams[group]})
-	}
-	return parser.Error()
+	return path
 }
 
 // openSignIn makes the sign-in that the settings ask for. The service is nil when

@@ -27,9 +27,11 @@ type Settings struct {
 
 	// priceTables are the settings file's [[price]] tables, as TOML.
 	priceTables []byte
-	// oidcTable is the settings file's [oidc] table, as written, since the order of
-	// its teams counts; nil when there is none.
+	// oidcTable is the settings file's [oidc] table, as TOML; nil when there is none.
 	oidcTable []byte
+	// oidcGroups are the groups of [oidc.teams] in the order in which they are
+	// written, which counts.
+	oidcGroups []string
 }
 
 // defaultData is where local state lives unless the settings say otherwise.
@@ -92,10 +94,11 @@ func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error
 			return fmt.Errorf("read the settings file %s: its [[price]] tables: %w", path, err)
 		}
 	}
-	if _, ok := values["oidc"]; ok {
-		if settings.oidcTable, err = rawOIDC(raw); err != nil {
+	if oidc, ok := values["oidc"]; ok {
+		if settings.oidcTable, err = toml.Marshal(oidc); err != nil {
 			return fmt.Errorf("read the settings file %s: its [oidc] table: %w", path, err)
 		}
+		settings.oidcGroups = keysOf(raw, "oidc", "teams")
 	}
 	resolver := kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		return values[flag.Name], nil

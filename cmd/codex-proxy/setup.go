@@ -19,11 +19,11 @@ import (
 type setupCommand struct {
 	URL       string `name:"url" help:"The proxy's address. By default the one that this machine is set up for." placeholder:"URL"`
 	Token     string `help:"Your token. Without it, setup asks, and shows nothing of what you type." placeholder:"TOKEN"`
-	SignIn    bool   `help:"Use short-lived tokens of your organisation's sign-in, and sign in first if you are not." env:"-" xor:"uninstall"`
+	SignIn    bool   `help:"Use short-lived tokens of your organisation's sign-in, and sign in first if you are not." env:"-" xor:"sign-in"`
 	Device    bool   `help:"With --sign-in: show a code to type in on another machine, instead of opening the browser here." env:"-"`
 	NoKeyring bool   `help:"With --sign-in: keep the sign-in in a file, and not in this machine's keyring." env:"-"`
 	DryRun    bool   `help:"Show what would change, as a diff, and change nothing." env:"-" xor:"dry-run"`
-	Uninstall bool   `help:"Take back what setup did, on this machine." env:"-" xor:"uninstall"`
+	Uninstall bool   `help:"Take back what setup did, on this machine." env:"-" xor:"uninstall,sign-in"`
 	Print     bool   `help:"Print the blocks for managed machines (MDM) instead: /etc/codex, macOS profile." env:"-" xor:"dry-run,uninstall"`
 }
 

@@ -59,7 +59,7 @@ type Doctor struct {
 func (d *Doctor) Examine(ctx context.Context, tell func(Finding)) {
 	add := tell
 	settings, address := d.examineConfig(add)
-	token := d.examineToken(settings, add)
+	token := d.examineToken(ctx, settings, add)
 	d.examineCodex(ctx, add)
 	for _, left := range FindLeftovers(d.Home, d.Getenv) {
 		add(Finding{Check: "leftover", Verdict: Warn, Detail: left.Place, Fix: left.Why})
@@ -72,7 +72,8 @@ func (d *Doctor) Examine(ctx context.Context, tell func(Finding)) {
 	if !d.examineReach(ctx, proxy, add) || token == "" {
 		return
 	}
-	d.examineWhoami(ctx, proxy, token, add)
+	_, isSignIn := settings.chosen().SignInAddress()
+	d.examineWhoami(ctx, proxy, token, isSignIn, add)
 	d.examineWebSocket(ctx, proxy, token, settings.Proxy().SupportsWebSockets, add)
 	d.examineAnswer(ctx, proxy, token, settings.Model, add)
 }
@@ -86,7 +87,7 @@ func (d *Doctor) examineConfig(add func(Finding)) (Settings, *Address) {
 		f.Detail, f.Fix = err.Error(), "mend that file; a config.toml.backup-… may be beside it"
 		return settings, d.Address
 	}
-	chosen := settings.ModelProviders[settings.ModelProvider]
+	chosen := settings.chosen()
 	base := chosen.BaseURL
 	if settings.ModelProvider == "" || settings.ModelProvider == "openai" {
 		base = settings.OpenAIBaseURL
@@ -118,10 +119,13 @@ func (d *Doctor) examineConfig(add func(Finding)) (Settings, *Address) {
 }
 
 // examineToken looks at where Codex finds its token, and returns it.
-func (d *Doctor) examineToken(settings Settings, add func(Finding)) string {
+func (d *Doctor) examineToken(ctx context.Context, settings Settings, add func(Finding)) string {
+	if address, ok := settings.chosen().SignInAddress(); ok {
+		return d.examineSignIn(ctx, settings.chosen(), address, add)
+	}
 	f := Finding{Check: "token file", Verdict: Fail, Fix: "run 'codex-proxy setup'"}
 	defer func() { add(f) }()
-	chosen := settings.ModelProviders[settings.ModelProvider]
+	chosen := settings.chosen()
 	if chosen.EnvKey != "" && chosen.Auth.Command == "" {
 		token := strings.TrimSpace(d.Getenv(chosen.EnvKey))
 		if token == "" {
@@ -158,6 +162,26 @@ func (d *Doctor) examineToken(settings Settings, add func(Finding)) string {
 		f = Finding{Check: "token file", Verdict: OK, Detail: file}
 	}
 	return token
+}
+
+// examineSignIn gets a token as Codex does, and returns it.
+func (d *Doctor) examineSignIn(ctx context.Context, chosen Upstream, address Address, add func(Finding)) string {
+	ctx, cancel := context.WithTimeout(ctx, signInTimeout)
+	defer cancel()
+	began := d.Now()
+	out, err := exec.CommandContext(ctx, chosen.Auth.Command, chosen.Auth.Args...).Output()
+	f := Finding{Check: "sign-in", Verdict: OK, Detail: "gives a token of " + address.String(), Millis: millis(d.Now().Sub(began))}
+	var failed *exec.ExitError
+	switch {
+	case errors.As(err, &failed):
+		f.Verdict, f.Detail = Fail, strings.TrimSpace(string(failed.Stderr))
+		f.Fix = "run 'codex-proxy login --url " + address.String() + "'"
+	case err != nil:
+		f.Verdict, f.Detail = Fail, fmt.Sprintf("Codex gets its token by '%s token get', which does not run: %v", chosen.Auth.Command, err)
+		f.Fix = "run 'codex-proxy setup --sign-in' anew, as the program has moved"
+	}
+	add(f)
+	return strings.TrimSpace(string(out))
 }
 
 // examineCodex asks Codex for its version.

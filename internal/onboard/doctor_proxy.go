@@ -83,7 +83,7 @@ func (d *Doctor) examineClock(header http.Header, began time.Time) Finding {
 	return Finding{Check: "clock", Verdict: OK, Detail: "agrees with the proxy's to " + max(off.Abs(), time.Second).String()}
 }
 
-func (d *Doctor) examineWhoami(ctx context.Context, proxy *Proxy, token string, add func(Finding)) {
+func (d *Doctor) examineWhoami(ctx context.Context, proxy *Proxy, token string, isSignIn bool, add func(Finding)) {
 	began := d.Now()
 	who, err := proxy.Whoami(ctx, token)
 	f := Finding{Check: "token", Verdict: OK, Millis: millis(d.Now().Sub(began))}
@@ -94,7 +94,7 @@ func (d *Doctor) examineWhoami(ctx context.Context, proxy *Proxy, token string, 
 		f.Detail = fmt.Sprintf("token %s belongs to %s (team %s) and does not expire", who.TokenID, who.Developer, who.Team)
 	default:
 		f.Detail = fmt.Sprintf("token %s belongs to %s (team %s) and expires at %s UTC", who.TokenID, who.Developer, who.Team, who.Expires.UTC().Format("2006-01-02 15:04"))
-		if who.Expires.Sub(d.Now()) < 7*24*time.Hour {
+		if !isSignIn && who.Expires.Sub(d.Now()) < 7*24*time.Hour {
 			f.Verdict, f.Fix = Warn, "get a new token in time and run 'codex-proxy setup'"
 		}
 	}

@@ -100,6 +100,9 @@ type Settings struct {
 // Proxy is the provider that setup makes; it is zero when there is none.
 func (s Settings) Proxy() Upstream { return s.ModelProviders[providerKey] }
 
+// chosen is the provider that Codex uses; it is zero for the built-in one.
+func (s Settings) chosen() Upstream { return s.ModelProviders[s.ModelProvider] }
+
 // Upstream is one of config.toml's providers.
 type Upstream struct {
 	BaseURL            string `toml:"base_url"`

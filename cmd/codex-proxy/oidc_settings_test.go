@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+
+	"codex-proxy/internal/signin"
+)
+
+// TestTheTeamsOfASignInKeepTheirOrder reads one map in the ways that TOML has of
+// writing it.
+func TestTheTeamsOfASignInKeepTheirOrder(t *testing.T) {
+	const others = "issuer = \"https://login.example.com\"\nclient_id = \"c\"\nallowed_domains = [\"example.com\"]\n"
+	want := []signin.TeamOf{{Group: "zebra keepers", Team: "z"}, {Group: "apes.and-co", Team: "a"}, {Group: "moles", Team: "m"}}
+	for name, file := range map[string]string{
+		"a table":      "[oidc]\n" + others + "[oidc.teams]\n\"zebra keepers\" = \"z\" # first\n\n\"apes.and-co\" = \"a\"\nmoles = \"m\"\n",
+		"inline":       "[oidc]\n" + others + "teams = { \"zebra keepers\" = \"z\", \"apes.and-co\" = \"a\", moles = \"m\" }\n",
+		"dotted keys":  "[oidc]\nteams.\"zebra keepers\" = \"z\"\nteams.\"apes.and-co\" = \"a\"\nteams.moles = \"m\"\n" + others,
+		"all inline":   "oidc = { issuer = \"https://login.example.com\", client_id = \"c\", allowed_domains = [\"example.com\"], teams = { \"zebra keepers\" = \"z\", \"apes.and-co\" = \"a\", moles = \"m\" } }\n",
+		"other tables": "listen = \"127.0.0.1:0\"\n[oidc]\n" + others + "[oidc.teams]\n\"zebra keepers\" = \"z\"\n\"apes.and-co\" = \"a\"\nmoles = \"m\"\n[[price]]\nmodel = \"m\"\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "codex-proxy.toml")
+			if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var cli commands
+			parser, err := kong.New(&cli, kong.Vars{"data": defaultData})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := useSettingsFile(parser, &cli.Settings, []string{"serve", "--config", path}); err != nil {
+				t.Fatal(err)
+			}
+			config, err := cli.signInConfig()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, config.Teams); diff != "" {
+				t.Error(diff)
+			}
+			if config.TokenLife != time.Hour || config.GroupsClaim != "groups" || config.DefaultTeam != "default" || len(config.Scopes) != 4 {
+				t.Errorf("the defaults are %+v", config)
+			}
+		})
+	}
+}
