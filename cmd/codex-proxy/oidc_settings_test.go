@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,5 +50,15 @@ func TestTheTeamsOfASignInKeepTheirOrder(t *testing.T) {
 				t.Errorf("the defaults are %+v", config)
 			}
 		})
+	}
+}
+
+func TestAProxyWithoutASignInSaysSo(t *testing.T) {
+	t.Setenv("OPENAI_API_KEY", "sk-test")
+	s := startServer(t, t.TempDir(), "serve", "--upstream", "http://127.0.0.1:1/v1")
+	for _, path := range []string{"/oidc.json", "/oidc/token"} {
+		if status, body := s.get(path); status != http.StatusNotFound || !strings.Contains(body, "this proxy has no sign-in") {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
 	}
 }
