@@ -83,11 +83,15 @@ func (c *Client) Login(ctx context.Context, o LoginOptions) (Login, error) {
 	defer unlock()
 	out := Login{SignedIn: got}
 	if proof.refresh != "" {
+		before, _ := place.read() // or there is none
 		out.Place, out.Hindrance, err = place.save(ctx, signIn{
 			Proxy: c.Address.String(), Issuer: offer.Issuer, ClientID: offer.ClientID, ClientSecret: offer.ClientSecret,
 		}, proof.refresh, !o.NoKeyring)
 		if err != nil {
 			return Login{}, err
+		}
+		if o.NoKeyring {
+			out.Hindrance = place.forget(ctx, before)
 		}
 	}
 	return out, place.cache(newCached(got, c.Now()))

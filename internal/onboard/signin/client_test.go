@@ -198,8 +198,12 @@ func TestWithoutAKeyringAFileOfOnesOwnKeepsTheSignIn(t *testing.T) {
 	w.mustToken()
 
 	keyring.MockInit()
+	w.mustLogin(nil)
 	if got := w.mustLogin(func(o *LoginOptions) { o.NoKeyring = true }); got.Hindrance != nil || !strings.HasPrefix(got.Place, w.Keep.dir) {
 		t.Errorf("kept in %q, as %v", got.Place, got.Hindrance)
+	}
+	if _, err := keyring.Get(service, w.Address.String()); !errors.Is(err, keyring.ErrNotFound) {
+		t.Errorf("the keyring still has the refresh token of before: %v", err)
 	}
 }
 
