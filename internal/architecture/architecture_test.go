@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"roster":         {"developer"},
 	"onboard/invite": {"developer"},
 	"oldtable":       {"developer"},
+	"signin":         {"developer", "refusal"},
 	"disk":           {"record"},
 	"s3":             {"record"},
 	"conversation":   {"record"},

@@ -328,7 +328,7 @@ read_token() {
 	if [ -z "$token" ] && [ "$dry_run" = no ]; then
 		(: </dev/tty) 2>/dev/null || fail 'no token: set CODEX_PROXY_TOKEN, give --token, or run this in a terminal to be asked for it.'
 		terminal=$(stty -g </dev/tty) || fail 'the terminal cannot hide what you type: set CODEX_PROXY_TOKEN instead.'
-		stty -echo </dev/tty # before the question: Control-C while stty runs would be lost on some shells
+		stty -echo </dev/tty # before the question, so that nothing typed after it is shown
 		printf 'Your codex-proxy token (not shown): ' >/dev/tty
 		IFS= read -r token </dev/tty
 		stty "$terminal" </dev/tty

@@ -91,8 +91,20 @@ func (m *machine) atTerminal(script, typed string) (code int, shown string) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
+	// A shell that is just about to read may miss a Control-C: people press it again.
+	var again <-chan time.Time
+	if strings.HasSuffix(typed, "\x03") {
+		ticker := time.NewTicker(100 * time.Millisecond)
+		defer ticker.Stop()
+		again = ticker.C
+	}
 	for {
 		select {
+		case <-again:
+			if _, err := keyboard.WriteString("\x03"); err != nil {
+				m.t.Fatal(err)
+			}
+			continue
 		case text := <-lines:
 			shown += text
 			continue
