@@ -56,11 +56,23 @@ func (v *Vault) Redact(body []byte) (Redaction, error) {
 	if err != nil {
 		return Redaction{}, err
 	}
+	result, err := v.redact(body, v.scanSegments(body, segments), func() int { return newFrom(body, segments) })
+	for i := range segments {
+		if segments[i].item {
+			result.Items++
+		}
+	}
+	return result, err
+}
+
+// scanSegments returns what appends the secrets that a scanner finds in a body's
+// segments.
+func (v *Vault) scanSegments(body []byte, segments []segment) func(*Scanner, []hit) ([]hit, error) {
 	for i := range segments {
 		s := &segments[i]
 		s.cacheKey = v.cache.key(body[s.start:s.end])
 	}
-	scan := func(s *Scanner, hits []hit) ([]hit, error) {
+	return func(s *Scanner, hits []hit) (_ []hit, err error) {
 		for i := range segments {
 			if hits, err = v.scanSegment(s, body, &segments[i], hits); err != nil {
 				return nil, err
@@ -68,13 +80,6 @@ func (v *Vault) Redact(body []byte) (Redaction, error) {
 		}
 		return hits, nil
 	}
-	result, err := v.redact(body, scan, func() int { return newFrom(body, segments) })
-	for i := range segments {
-		if segments[i].item {
-			result.Items++
-		}
-	}
-	return result, err
 }
 
 // RedactText does what Redact does to text that is no JSON, such as a header's
