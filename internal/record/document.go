@@ -26,10 +26,31 @@ const Format = "codex-proxy/record/1"
 type Document struct {
 	Format   string            `json:"format"`
 	Exchange exchange.Exchange `json:"exchange"`
-	Request  Message           `json:"request"`
+	// Purged has a note for each time that secrets were taken out of the record
+	// after it was written. A placeholder stands where one was.
+	Purged  []Purge `json:"purged,omitempty"`
+	Request Message `json:"request"`
 	// Response is nil when the exchange ended before upstream or the proxy
 	// answered.
 	Response *Message `json:"response,omitempty"`
+}
+
+// Purge is the note of a purge: what was taken out of a record, and when. It
+// names secrets and never tells them.
+type Purge struct {
+	At      time.Time      `json:"at"`
+	Secrets []PurgedSecret `json:"secrets"`
+	// Decoded are the sides whose bodies were kept in their content coding and
+	// are kept decoded since.
+	Decoded []Side `json:"decoded,omitempty"`
+}
+
+// PurgedSecret is one secret that was taken out.
+type PurgedSecret struct {
+	Rule        string `json:"rule"`
+	Fingerprint string `json:"fingerprint"`
+	// Places counts where it stood in the record.
+	Places int `json:"places"`
 }
 
 // Message is one side of an exchange as it travelled, credentials removed.
@@ -61,6 +82,15 @@ const Removed = "[removed]"
 // Bytes returns the body, byte for byte.
 func (m *Message) Bytes() []byte {
 	return append([]byte(m.Body), m.BodyBase64...)
+}
+
+// SetBytes makes body the body, byte for byte.
+func (m *Message) SetBytes(body []byte) {
+	n := validPrefix(body)
+	m.Body, m.BodyBase64 = string(body[:n]), nil
+	if n < len(body) {
+		m.BodyBase64 = append([]byte(nil), body[n:]...)
+	}
 }
 
 // ReadDocument reads one document as the archive keeps it.

@@ -38,6 +38,10 @@ func Run(t *testing.T, open func(t *testing.T) record.Archive) {
 		"an ended context ends a listing":                    testEndedContext,
 		"no key leads outside":                               testEscapes,
 		"readers see whole documents while many write":       testConcurrentPuts,
+		"a record is replaced whole, and nothing else":       testReplaceRecord,
+		"a change that fails leaves the record as it was":    testFailedChange,
+		"a record with members unknown is not replaced":      testUnknownMember,
+		"readers see the old record or the new one":          testReplaceBesideReaders,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
