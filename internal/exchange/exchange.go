@@ -70,7 +70,7 @@ type Exchange struct {
 	Cost  Cost  `json:"cost"`
 
 	// Findings are the secrets that the request brought, in the order in which
-	// they stand; at most MostFindings.
+	// they stand, and those that were found on record later; at most MostFindings.
 	Findings []Finding `json:"findings,omitempty"`
 	// UnknownPlaceholders counts the placeholders in the answer that stand for
 	// no secret of this conversation. They were left as they are.
@@ -168,10 +168,12 @@ type Finding struct {
 	// Mode says what became of it.
 	Mode FindingMode `json:"mode"`
 	// Path says which string holds it, such as "input[3].output", or which
-	// header, such as "header X-Codex-Turn-Metadata".
+	// header, such as "header X-Codex-Turn-Metadata". Of what was found on record
+	// later, "uri" is the request's target, and "answer …" a place in the answer,
+	// such as "answer events[7].delta".
 	Path string `json:"path"`
-	// Offset is where the secret, or its placeholder, stands in the recorded
-	// request body, in bytes; in a header's value, if it was found there.
+	// Offset is where the secret, or its placeholder, stands in the recorded body,
+	// in bytes; in a header's value or the target, if it was found there.
 	Offset int64 `json:"offset"`
 	// New says that no earlier turn of the conversation has sent the item that
 	// holds it. A conversation's history is sent again with every turn.

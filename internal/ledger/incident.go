@@ -52,6 +52,11 @@ func (s Secrets) Add(t Secrets) Secrets {
 	return Secrets{s.Reported + t.Reported, s.Redacted + t.Redacted, s.Blocked + t.Blocked}
 }
 
+// Sub returns what s has more than t.
+func (s Secrets) Sub(t Secrets) Secrets {
+	return Secrets{s.Reported - t.Reported, s.Redacted - t.Redacted, s.Blocked - t.Blocked}
+}
+
 // Total returns how many there are.
 func (s Secrets) Total() int64 { return s.Reported + s.Redacted + s.Blocked }
 

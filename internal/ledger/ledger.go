@@ -29,6 +29,10 @@ type Store interface {
 	// Incidents returns what the sightings that the query chooses add up to, one
 	// row for each secret, the one that was seen last first.
 	Incidents(ctx context.Context, q IncidentQuery) ([]Incident, error)
+	// Amend replaces what is kept of an exchange's secrets by its findings, and
+	// its texts that may hold secrets: Client, Path and Error. All else of it
+	// stays. An exchange that is not there changes nothing.
+	Amend(ctx context.Context, e exchange.Exchange) error
 	// Sightings yields the exchanges that carried the secret with the given
 	// fingerprint, in the order in which they began.
 	Sightings(ctx context.Context, fingerprint string) iter.Seq2[Sighting, error]

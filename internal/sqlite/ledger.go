@@ -171,13 +171,20 @@ func (a *adder) add(ctx context.Context, e exchange.Exchange) (added bool, err e
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return false, err
 	}
-	for _, s := range e.Secrets() {
-		if _, err := a.secret.ExecContext(ctx, s.Fingerprint, r.started, e.ID,
-			e.Developer, e.Team, e.Session, s.Rule, s.Mode, s.Path, s.Places, s.New); err != nil {
-			return false, fmt.Errorf("add a secret of the exchange %s: %w", e.ID, err)
-		}
+	if err := a.addSecrets(ctx, e); err != nil {
+		return false, err
 	}
 	return true, a.count(ctx, e, ledger.Count(e))
+}
+
+func (a *adder) addSecrets(ctx context.Context, e exchange.Exchange) error {
+	for _, s := range e.Secrets() {
+		if _, err := a.secret.ExecContext(ctx, s.Fingerprint, e.Started.UnixMicro(), e.ID,
+			e.Developer, e.Team, e.Session, s.Rule, s.Mode, s.Path, s.Places, s.New); err != nil {
+			return fmt.Errorf("add a secret of the exchange %s: %w", e.ID, err)
+		}
+	}
+	return nil
 }
 
 // count adds to the sums that the exchange is part of.

@@ -196,3 +196,25 @@ func sighted(q ledger.IncidentQuery, s ledger.Sighting) bool {
 		(q.Rule == "" || q.Rule == s.Rule) &&
 		(q.Mode == "" || q.Mode == s.Mode)
 }
+
+func amended(t *testing.T, store ledger.Store) {
+	rows, others := Rows(80, 100), Rows(81, 100)
+	add(t, store, rows...)
+	succeeds(t, store.Amend(t.Context(), others[0])) // is not there
+	agrees(t, store, rows)
+	for i := range rows {
+		rows[i].Findings = others[i].Findings
+		rows[i].Client, rows[i].Path, rows[i].Error = "a client", "/a/path", "an error"
+		told := rows[i] // the caller may know less than the ledger, or what was true before a repricing
+		told.Cost, told.Usage, told.Model, told.Developer = exchange.Cost{}, exchange.Usage{}, "", "mallory@example.com"
+		for range 2 {
+			succeeds(t, store.Amend(t.Context(), told))
+		}
+	}
+	agrees(t, store, rows)
+	_, err := store.Reprice(t.Context(), Start, End, func(e exchange.Exchange) exchange.Cost {
+		equal(t, "texts", [3]string{e.Client, e.Path, e.Error}, [3]string{"a client", "/a/path", "an error"})
+		return e.Cost
+	}, true)
+	succeeds(t, err)
+}

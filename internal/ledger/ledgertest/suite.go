@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Store) {
 		"a secret that every turn sends again is one incident":   oneIncident,
 		"an incident tells of all who sent it, and if it left":   severalSenders,
 		"incidents hold only what the filters choose":            incidentsFiltered,
+		"an amended exchange has its findings and all else":      amended,
 		"a dry reprice tells the difference and changes nothing": repriceDry,
 		"a reprice changes rows and sums alike":                  reprice,
 		"a reprice keeps to its time":                            repriceBounds,
@@ -379,6 +380,9 @@ func endedContext(t *testing.T, store ledger.Store) {
 	cancel()
 	if err := store.Add(ctx, Rows(61, 10)); err == nil {
 		t.Error("Add under an ended context succeeded")
+	}
+	if err := store.Amend(ctx, rows[0]); err == nil {
+		t.Error("Amend under an ended context succeeded")
 	}
 	if _, err := store.Spent(ctx, "alice@example.com", "", Start, End); err == nil {
 		t.Error("Spent under an ended context succeeded")
