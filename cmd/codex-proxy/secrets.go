@@ -15,6 +15,8 @@ type secretsCommands struct {
 	List secretsListCommand `cmd:"" help:"List the secrets that requests carried, each once: who sent it, when, whether it left."`
 	Show secretsShowCommand `cmd:"" help:"Show one secret: who sent it, when, where it is on record, whether it left."`
 	Scan secretsScanCommand `cmd:"" help:"Find secrets in files, folders or standard input. Exits 1 when there are any."`
+
+	Audit secretsAuditCommand `cmd:"" help:"Find secrets that stand on record by today's rules, and purge them. Exits 1 when there are any."`
 }
 
 // secretsKeyFile holds the key that fingerprints and placeholders are made with.

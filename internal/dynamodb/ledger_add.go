@@ -29,6 +29,9 @@ type rowItem struct {
 	// Secrets are a []ledger.Sighting, packed.
 	SecretsOf string `dynamodbav:"secrets_of,omitempty"`
 	Secrets   packed `dynamodbav:"secrets,omitempty"`
+
+	// read is Exchange as it was read, where it has changed since.
+	read packed
 }
 
 // counted is what one or several exchanges count for, and where.

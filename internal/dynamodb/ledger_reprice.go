@@ -64,6 +64,7 @@ func (l *Ledger) reprice(ctx context.Context, from, to time.Time, dry bool, rate
 			old := e.Cost
 			rate(&e)
 			if e.Cost != old {
+				r.read = r.Exchange
 				if err := r.set(e); err != nil {
 					return err
 				}
@@ -102,16 +103,18 @@ func (r *rowItem) set(e exchange.Exchange) error {
 	return errors.Join(err, more)
 }
 
-// setCost writes what the cost of an exchange has changed in its row.
+// setCost writes what the cost of an exchange has changed in its row, unless that
+// was amended since it was read.
 func (l *Ledger) setCost(ctx context.Context, r rowItem) error {
 	_, err := l.table.api.UpdateItem(ctx, &sdk.UpdateItemInput{
 		TableName: &l.table.name, Key: key(r.Part, r.Sort),
 		UpdateExpression:          aws.String("SET exchange = :exchange, counted = :counted"),
-		ConditionExpression:       aws.String("attribute_exists(part)"),
-		ExpressionAttributeValues: item{":exchange": binary(r.Exchange), ":counted": binary(r.Counted)},
+		ConditionExpression:       aws.String("exchange = :read OR exchange = :exchange"),
+		ExpressionAttributeValues: item{":exchange": binary(r.Exchange), ":counted": binary(r.Counted), ":read": binary(r.read)},
 	})
-	if err != nil {
-		return fmt.Errorf("write to the table %s: %w", l.table.name, err)
+	written, err := l.table.held("write to", err)
+	if err == nil && !written {
+		err = fmt.Errorf("the exchange %s was repriced or amended meanwhile: run this again", r.Sort)
 	}
-	return nil
+	return err
 }

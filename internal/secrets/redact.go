@@ -17,6 +17,27 @@ type Redaction struct {
 	// Items counts the elements of the body's input, or of a chat's messages: as
 	// a conversation goes on there are more of them.
 	Items int
+
+	// cuts are the parts of secrets that went on in other deltas than the one that
+	// has the placeholder.
+	cuts []edit
+}
+
+// Moved returns where in Body a byte of the body as it was given stands: one
+// outside of the secrets, or the first of one.
+func (r *Redaction) Moved(offset int) int {
+	at := offset
+	for _, f := range r.Findings {
+		if f.Placeholder != "" && f.End <= offset {
+			at += len(f.Placeholder) - (f.End - f.Start)
+		}
+	}
+	for _, c := range r.cuts {
+		if c.end <= offset {
+			at -= c.end - c.start
+		}
+	}
+	return at
 }
 
 // Located is a finding in a body, and what became of it.

@@ -210,6 +210,9 @@ func assemble(body []byte, edits []edit, findings []Located) Redaction {
 		result.Body = append(append(result.Body, body[copied:e.start]...), e.text...)
 		grown += len(e.text) - (e.end - e.start)
 		copied = e.end
+		if e.text == "" {
+			result.cuts = append(result.cuts, e)
+		}
 	}
 	for ; next < len(findings); next++ {
 		findings[next].At = findings[next].Start + grown

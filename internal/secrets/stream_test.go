@@ -53,6 +53,9 @@ func TestASecretSplitOverDeltasIsReplacedInAllOfThem(t *testing.T) {
 				t.Errorf("%s: finding %+v, want one of the placeholder at %s", name, f, path)
 			}
 		}
+		if end := bytes.LastIndex(got.Body, []byte(`" now`)); got.Moved(strings.LastIndex(in, `" now`)) != end || got.Moved(0) != 0 {
+			t.Errorf("%s: what stands at byte %d is said to have moved to %d", name, end, got.Moved(strings.LastIndex(in, `" now`)))
+		}
 		if again := v.RedactStream(got.Body); len(again.Findings) > 0 || &again.Body[0] != &got.Body[0] {
 			t.Errorf("%s: found again: %+v", name, again.Findings)
 		}
