@@ -14,8 +14,6 @@ import (
 
 	"github.com/mattn/go-isatty"
 
-	"codex-proxy/internal/exchange"
-	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/sqlite"
 )
@@ -123,6 +121,7 @@ func (r *auditRun) purge(told *survey) (s *survey, purged int, err error) {
 	}
 	defer store.Close()
 	s = newSurvey()
+	inLedger := false // a text that the ledger has too
 	err = r.each("purged", s, told.holders, func(key string, step func(time.Time)) error {
 		return record.Replace(r.console.ctx, r.archive, key, func(doc *record.Document) error {
 			step(doc.Exchange.Started)
@@ -131,26 +130,30 @@ func (r *auditRun) purge(told *survey) (s *survey, purged int, err error) {
 				return record.ErrUnchanged
 			}
 			found.note(doc, now())
-			if err := amend(r.console.ctx, store, doc.Exchange); err != nil {
+			if err := patiently(r.console.ctx, func() error { return store.Amend(r.console.ctx, doc.Exchange) }); err != nil {
 				return err
 			}
 			s.take(key, doc.Exchange, found)
+			inLedger = inLedger || found.echoed()
 			purged++
 			return nil
 		})
 	})
+	if err == nil && inLedger {
+		err = patiently(r.console.ctx, func() error { return store.Compact(r.console.ctx) })
+	}
 	if err != nil && purged > 0 {
 		err = fmt.Errorf("%w (%s purged until then; the others are as they were: run it again)", err, plural(purged, "record"))
 	}
 	return s, purged, err
 }
 
-// amend tells the ledger what was found. A server may be writing to it: what has
-// waited too long for its turn is tried again.
-func amend(ctx context.Context, store ledger.Store, e exchange.Exchange) (err error) {
+// patiently changes the ledger. A server may be writing to it: what has waited
+// too long for its turn is tried again.
+func patiently(ctx context.Context, write func() error) (err error) {
 	const tries = 5 // of up to two seconds each
 	for range tries {
-		if err = store.Amend(ctx, e); err == nil || ctx.Err() != nil {
+		if err = write(); err == nil || ctx.Err() != nil {
 			break
 		}
 	}

@@ -108,6 +108,11 @@ func (f *cleaned) note(doc *record.Document, at time.Time) {
 	}
 }
 
+// echoed reports whether a secret stood in a text that the ledger has too.
+func (f *cleaned) echoed() bool {
+	return slices.ContainsFunc(f.texts, func(t text) bool { return t.echo && len(t.passes) > 0 })
+}
+
 // moved returns the offset of a finding that the record had before.
 func (f *cleaned) moved(earlier exchange.Finding) int64 {
 	// Of a header with several values the first is taken: it is hardly ever more.

@@ -13,10 +13,6 @@ import (
 // Amend implements ledger.Store.
 func (l *Ledger) Amend(ctx context.Context, e exchange.Exchange) error {
 	return l.db.Write(ctx, func(tx *sql.Tx) error {
-		// What is replaced may be a secret: SQLite then overwrites its bytes.
-		if _, err := tx.ExecContext(ctx, `PRAGMA secure_delete = ON`); err != nil {
-			return fmt.Errorf("have the ledger overwrite what it deletes: %w", err)
-		}
 		kept, err := scanExchange(tx.QueryRowContext(ctx, selectExchange+` WHERE id = ?`, e.ID))
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -46,6 +42,17 @@ func (l *Ledger) Amend(ctx context.Context, e exchange.Exchange) error {
 		}
 		return a.count(ctx, kept, ledger.Counts{Secrets: ledger.Count(kept).Secrets.Sub(before)})
 	})
+}
+
+// Compact writes the file anew, so that nothing of what was replaced or deleted
+// stays in it. Other changes wait meanwhile, as in a rebuild.
+func (l *Ledger) Compact(ctx context.Context) error {
+	for _, statement := range []string{`VACUUM`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
+		if _, err := l.db.Writer().ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("compact the ledger: %w", explain(err))
+		}
+	}
+	return nil
 }
 
 // countSecrets returns what the sums have of an exchange's secrets.
