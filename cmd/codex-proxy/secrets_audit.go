@@ -14,6 +14,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/sqlite"
 )
@@ -123,21 +124,23 @@ func (r *auditRun) purge(told *survey) (s *survey, purged int, err error) {
 	s = newSurvey()
 	inLedger := false // a text that the ledger has too
 	err = r.each("purged", s, told.holders, func(key string, step func(time.Time)) error {
-		return record.Replace(r.console.ctx, r.archive, key, func(doc *record.Document) error {
+		var found *cleaned
+		var facts exchange.Exchange
+		err := record.Replace(r.console.ctx, r.archive, key, func(doc *record.Document) error {
 			step(doc.Exchange.Started)
-			found := r.cleaner.clean(doc)
-			if len(found.places) == 0 {
+			if found = r.cleaner.clean(doc); len(found.places) == 0 {
 				return record.ErrUnchanged
 			}
 			found.note(doc, now())
-			if err := patiently(r.console.ctx, func() error { return store.Amend(r.console.ctx, doc.Exchange) }); err != nil {
-				return err
-			}
-			s.take(key, doc.Exchange, found)
+			facts = doc.Exchange
 			inLedger = inLedger || found.echoed()
-			purged++
-			return nil
+			return patiently(r.console.ctx, func() error { return store.Amend(r.console.ctx, facts) })
 		})
+		if err == nil && len(found.places) > 0 {
+			s.take(key, facts, found)
+			purged++
+		}
+		return err
 	})
 	if err == nil && inLedger {
 		err = patiently(r.console.ctx, func() error { return store.Compact(r.console.ctx) })

@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -416,6 +418,156 @@ func checkFindings(t *testing.T, doc *record.Document) {
 		}
 		if f.Mode != exchange.Reported || f.Fingerprint == "" || !strings.HasPrefix(text[f.Offset:], "__SECRET_") {
 			t.Errorf("finding %+v: no placeholder stands there", f)
+		}
+	}
+}
+
+// archived lays down a record.
+func (a auditing) archived(doc record.Document) exchange.Exchange {
+	a.t.Helper()
+	doc.Format = record.Format
+	if err := archiveDocument(filepath.Join(a.data, "archive"), doc); err != nil {
+		a.t.Fatal(err)
+	}
+	return doc.Exchange
+}
+
+const testPassword = "kW8-xP2q_Tz51"
+
+func TestWhatOneRecordOfASessionTellsIsPurgedFromAllOfThem(t *testing.T) {
+	a := auditing{t, t.TempDir()}
+	frame := func(at, developer, text string) exchange.Exchange {
+		return a.archived(record.Document{Exchange: asked(at, developer, "gpt-5.1", used(1, 0, 1, 0)), Request: record.Message{
+			Framing: "websocket", Body: `{"type":"response.create","input":[{"type":"function_call_output","output":` + quoted(text) + "}]}\n",
+		}})
+	}
+	bare := frame("2026-02-16T09:00:00Z", "alice@example.com", "try "+testPassword+" there")
+	telling := frame("2026-02-16T10:00:00Z", "alice@example.com", "postgres://app:"+testPassword+"@db.internal/app")
+	later := frame("2026-02-17T10:00:00Z", "alice@example.com", "again "+testPassword)
+	other := frame("2026-02-16T10:00:00Z", "bob@example.com", "my cat is called "+testPassword)
+	a.run(1, "secrets", "audit", "2026-02-16", "2026-02-17", "--purge", "--yes")
+	for _, c := range []struct {
+		e    exchange.Exchange
+		want string
+	}{
+		{bare, "try " + hole + " there"},
+		{telling, "postgres://app:" + hole + "@db.internal/app"},
+		{later, "again " + hole},
+		{other, "my cat is called " + testPassword},
+	} {
+		if got := placeholders.ReplaceAllString(a.document(c.e).Request.Body, hole); !strings.Contains(got, c.want) {
+			t.Errorf("a request is now %s, want %q in it", got, c.want)
+		}
+	}
+}
+
+func TestAPurgeKeepsWhatWasFoundBefore(t *testing.T) {
+	a := auditing{t, t.TempDir()}
+	const older = "__SECRET_github_token_ABCDEFGHIJKLMNOP__"
+	body := `{"input":["postgres://app:` + testPassword + `@db.internal/app","` + older + `"]}`
+	at := func(text string) int64 { return int64(strings.Index(body, text)) }
+	e := asked("2026-02-16T09:00:00Z", "alice@example.com", "gpt-5.1", used(1, 0, 1, 0))
+	e.Findings = []exchange.Finding{
+		{Rule: "url-credentials", Fingerprint: "filled in below", Mode: exchange.Reported, Path: "input[0]", Offset: at(testPassword)},
+		{Rule: "github-token", Fingerprint: "aa", Mode: exchange.Redacted, Path: "input[1]", Offset: at(older)},
+		{Rule: "jwt", Fingerprint: "bb", Mode: exchange.Redacted, Path: "header X-Note", Offset: 3},
+	}
+	// The key is made by the first purge, which finds nothing on this day.
+	keep := a.archived(record.Document{Exchange: asked("2026-02-01T09:00:00Z", "bob@example.com", "gpt-5.1", used(1, 0, 1, 0)), Request: record.Message{Body: "postgres://u:" + testPassword + "@h/x"}})
+	a.run(1, "secrets", "audit", "2026-02-01", "--purge", "--yes")
+	e.Findings[0].Fingerprint = a.document(keep).Exchange.Findings[0].Fingerprint
+	a.archived(record.Document{Exchange: e, Request: record.Message{Header: http.Header{"X-Note": {"a b c"}}, Body: body}})
+
+	a.run(1, "secrets", "audit", "2026-02-16", "--purge", "--yes")
+	doc := a.document(e)
+	want := slices.Clone(e.Findings)
+	want[1].Offset = int64(strings.Index(doc.Request.Body, older))
+	if diff := cmp.Diff(want, doc.Exchange.Findings); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+	if len(doc.Purged) != 1 || len(doc.Purged[0].Secrets) != 1 || doc.Purged[0].Secrets[0] != (record.PurgedSecret{Rule: "url-credentials", Fingerprint: want[0].Fingerprint, Places: 1}) {
+		t.Errorf("notes %+v", doc.Purged)
+	}
+}
+
+func TestARecordKeepsNoMoreFindingsThanItMay(t *testing.T) {
+	a := auditing{t, t.TempDir()}
+	e := asked("2026-02-16T09:00:00Z", "alice@example.com", "gpt-5.1", used(1, 0, 1, 0))
+	for i := range exchange.MostFindings {
+		e.Findings = append(e.Findings, exchange.Finding{Rule: "jwt", Fingerprint: fmt.Sprint(i), Mode: exchange.Redacted, Path: "uri"})
+	}
+	a.archived(record.Document{Exchange: e, Request: record.Message{Body: `{"input":"postgres://app:` + testPassword + `@db.internal/app"}`}})
+	a.run(1, "secrets", "audit", "2026-02-16", "--purge", "--yes")
+	findings := a.document(e).Exchange.Findings
+	if len(findings) != exchange.MostFindings || !findings[0].New || findings[0].Mode != exchange.Reported {
+		t.Errorf("%d findings, the first is %+v; want what is new at the head of %d", len(findings), findings[0], exchange.MostFindings)
+	}
+}
+
+// breaking is an archive that fails after some records were put.
+type breaking struct {
+	record.Archive
+	puts int
+	err  error
+}
+
+func (b *breaking) Put(ctx context.Context, key string, doc io.Reader, size int64) error {
+	if b.puts--; b.puts < 0 {
+		return b.err
+	}
+	return b.Archive.Put(ctx, key, doc, size)
+}
+
+func TestAPurgeThatBreaksOffLeavesEachRecordOldOrNewAndIsRunAgain(t *testing.T) {
+	a := auditing{t, t.TempDir()}
+	all, planted := keepRecords(t, a.data, rand.New(rand.NewPCG(1, 9)), 12)
+	old := map[string]string{}
+	for _, k := range all {
+		old[k.exchange.ID] = string(a.document(k.exchange).Request.Bytes()) + string(a.document(k.exchange).Response.Bytes()) + a.document(k.exchange).Request.URI
+	}
+	settings := &Settings{Data: a.data}
+	rules, err := auditRules(settings, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := disk.NewArchive(settings.archiveDirectory())
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("the disk is full")
+	first := time.Date(2026, 2, 16, 0, 0, 0, 0, time.UTC)
+	audit := auditRun{
+		console: &console{ctx: t.Context(), settings: settings, stdout: io.Discard, stderr: io.Discard},
+		archive: &breaking{archive, 5, full}, first: first, last: first.AddDate(0, 0, 1), cleaner: newCleaner(rules),
+	}
+	seen, err := audit.survey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, purged, err := audit.purge(seen)
+	if err != nil || purged != 5 || seen.unread != 7 {
+		t.Fatalf("%d records purged, %d not, %v; want 5 and 7", purged, seen.unread, err)
+	}
+	whole, noted := 0, 0
+	for _, k := range all {
+		doc := a.document(k.exchange)
+		switch now := string(doc.Request.Bytes()) + string(doc.Response.Bytes()) + doc.Request.URI; {
+		case len(doc.Purged) == 1:
+			noted++
+		case now == old[k.exchange.ID] && len(doc.Exchange.Findings) == 0:
+			whole++
+		}
+	}
+	if noted != 5 || whole != 7 {
+		t.Errorf("%d records are new and %d old, want 5 and 7", noted, whole)
+	}
+	a.run(1, "secrets", "audit", "2026-02-16", "2026-02-17", "--purge", "--yes")
+	a.run(0, "secrets", "audit", "2026-02-16", "2026-02-17")
+	for path, content := range a.files() {
+		for _, s := range planted {
+			if traceOf(content, s.value) >= 0 {
+				t.Errorf("%s holds a secret", filepath.Base(path))
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -220,13 +221,7 @@ func textsOf(doc *record.Document, vault *secrets.Vault) *cleaned {
 		lines(side, "header ", m.Header)
 		lines(side, "trailer ", m.Trailer)
 	}
-	message(record.SideRequest, &doc.Request, func(body []byte) secrets.Redaction {
-		redaction, err := vault.Redact(body)
-		if err != nil { // it is no JSON, or not all of it
-			return vault.RedactText(body)
-		}
-		return redaction
-	})
+	message(record.SideRequest, &doc.Request, func(body []byte) secrets.Redaction { return redactRequest(vault, body) })
 	line(record.SideRequest, "uri", false, &doc.Request.URI)
 	if doc.Response != nil {
 		message(record.SideResponse, doc.Response, vault.RedactStream)
@@ -236,6 +231,17 @@ func textsOf(doc *record.Document, vault *secrets.Vault) *cleaned {
 	line(record.SideRequest, "uri", true, &e.Path)
 	line(record.SideResponse, "error", true, &e.Error)
 	return found
+}
+
+// redactRequest redacts a request's body as JSON, or as text where it is none, or
+// not all of it.
+func redactRequest(vault *secrets.Vault, body []byte) secrets.Redaction {
+	if json.Valid(body) { // Redact looks at less of it than a judge of what is text must
+		if redaction, err := vault.Redact(body); err == nil {
+			return redaction
+		}
+	}
+	return vault.RedactText(body)
 }
 
 // decoded returns a message's body as it was meant. coding is what was undone

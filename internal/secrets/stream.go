@@ -3,6 +3,7 @@ package secrets
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -170,7 +171,7 @@ func document(text []byte, i int) (end int, ok bool) {
 		return 0, false
 	}
 	end, err := skipValue(text, i)
-	return end, err == nil && skipSpace(text, end) == len(text)
+	return end, err == nil && skipSpace(text, end) == len(text) && json.Valid(text[i:end])
 }
 
 // join puts a path behind another.

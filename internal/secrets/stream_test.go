@@ -78,6 +78,7 @@ func TestAnAnswerThatIsNoStreamIsRedacted(t *testing.T) {
 		`[{"text":` + quote(testURL) + `}]`:                                   "[0].text",
 		`{"cut":"off ` + testURL + ` he`:                                      "",
 		": " + testURL + "\n\ndata: {\"a\":1}\n\n":                            "",
+		`{"no":` + testURL + `}`:                                              "",
 		"data: [DONE]\n\ndata: " + testURL + "\n\n":                           "",
 		"{\n \"pretty\": {\n  \"a\": " + quote(testURL) + "\n }\n}":           "pretty.a",
 		sse(`{"type":"error","error":{"message":` + quote(testURL) + `}}`):    "error.message",
