@@ -64,26 +64,30 @@ func (cmd *secretsAuditCommand) Run(c *console) error {
 			return err
 		}
 	}
-	purged := 0
-	if cmd.Purge && len(seen.secrets) > 0 {
-		if !cmd.Yes && !confirmed(c, "Rewrite these records with placeholders? It cannot be undone. [y/N] ") {
-			fmt.Fprintln(c.stderr, "Nothing was changed.")
-		} else if seen, purged, err = run.purge(seen); err != nil {
+	purge := cmd.Purge && len(seen.secrets) > 0
+	if purge && !cmd.Yes && !confirmed(c, "Rewrite these records with placeholders? It cannot be undone. [y/N] ") {
+		fmt.Fprintln(c.stderr, "Nothing was changed.")
+		purge = false
+	}
+	result := seen
+	if purge {
+		if result, err = run.purge(seen); err != nil {
 			return err
 		}
 	}
 	if cmd.JSON {
-		err = printSafeJSON(c.stdout, rows(seen.sorted(), func(s *leftSecret) leftRow { return s.row(purged > 0) }))
-	} else if purged > 0 {
-		err = printPurged(c, purged, len(seen.secrets))
+		err = printSafeJSON(c.stdout, rows(result.sorted(), func(s *leftSecret) leftRow { return s.row(purge) }))
+	} else if purge {
+		err = printPurged(c, result)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if err := unreadError(seen.unread); err != nil {
-		return err
-	}
-	if len(seen.secrets) > 0 {
+	case purge && result.unread > 0:
+		return fmt.Errorf("%s could not be purged: run it again when what stands above is mended", plural(result.unread, "record"))
+	case seen.unread > 0:
+		return unreadError(seen.unread)
+	case len(seen.secrets) > 0:
 		return errSilent
 	}
 	return nil
@@ -112,16 +116,16 @@ func (r *auditRun) survey() (*survey, error) {
 	return s, err
 }
 
-// purge takes what the survey told, and what that tells of the records before
-// it in their conversations, out of the records. The ledger is told before a
+// purge takes out of the records what the survey found, also where it stands in
+// earlier records of the same sessions, and returns what was purged. The ledger is told before a
 // record is written: an interruption then loses nothing that was found.
-func (r *auditRun) purge(told *survey) (s *survey, purged int, err error) {
+func (r *auditRun) purge(told *survey) (*survey, error) {
 	store, err := sqlite.OpenLedger(r.console.ctx, r.console.settings.ledgerFile())
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer store.Close()
-	s = newSurvey()
+	s := newSurvey()
 	inLedger := false // a text that the ledger has too
 	err = r.each("purged", s, told.holders, func(key string, step func(time.Time)) error {
 		var found *cleaned
@@ -138,17 +142,16 @@ func (r *auditRun) purge(told *survey) (s *survey, purged int, err error) {
 		})
 		if err == nil && len(found.places) > 0 {
 			s.take(key, facts, found)
-			purged++
 		}
 		return err
 	})
 	if err == nil && inLedger {
 		err = patiently(r.console.ctx, func() error { return store.Compact(r.console.ctx) })
 	}
-	if err != nil && purged > 0 {
-		err = fmt.Errorf("%w (%s purged until then; the others are as they were: run it again)", err, plural(purged, "record"))
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s purged until then; the others are as they were: run it again)", err, plural(s.holding, "record"))
 	}
-	return s, purged, err
+	return s, nil
 }
 
 // patiently changes the ledger. A server may be writing to it: what has waited
@@ -163,7 +166,7 @@ func patiently(ctx context.Context, write func() error) (err error) {
 	return err
 }
 
-// each calls visit with the key of every record, the oldest of a conversation
+// each calls visit with the key of every record, the oldest of a session
 // first, or only with those in the directories of holders. A record that cannot
 // be visited is named and counted, and the rest follows.
 func (r *auditRun) each(verb string, s *survey, holders map[string]bool, visit func(key string, step func(time.Time)) error) error {

@@ -148,8 +148,9 @@ func leftColumns() []column[leftRow] {
 	}
 }
 
-func printPurged(c *console, records, found int) error {
-	_, err := fmt.Fprintf(c.stdout, "Purged %s from %s. 'codex-proxy secrets list' shows them with what left.\n", plural(found, "secret"), plural(records, "record"))
+// printPurged says what a purge did, and what it does not reach.
+func printPurged(c *console, s *survey) error {
+	_, err := fmt.Fprintf(c.stdout, "Purged %s from %s. 'codex-proxy secrets list' shows them with what left.\n", plural(len(s.secrets), "secret"), plural(s.holding, "record"))
 	if err != nil {
 		return err
 	}

@@ -64,21 +64,28 @@ func (b rulebook) redactAll(rule string, class secrets.Class) secrets.Mode {
 }
 
 // keepSecretsKey writes the key down, unless there is one by now, and returns
-// the one that is kept.
+// the one that is kept. No reader ever sees a part of it.
 func keepSecretsKey(s *Settings, key secrets.Key) (secrets.Key, error) {
-	file, err := os.OpenFile(secretsKeyFile(s), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return secretsKey(s)
-	}
-	if err != nil {
+	fail := func(err error) (secrets.Key, error) {
 		return secrets.Key{}, fmt.Errorf("keep the key of the fingerprints: %w", err)
 	}
+	if err := os.MkdirAll(s.Data, 0o700); err != nil {
+		return fail(err)
+	}
+	file, err := os.CreateTemp(s.Data, "secrets.key.*") // mode 0600
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(file.Name()) // a second name of the key, or none
 	_, err = file.Write(key.Encode())
 	if err == nil {
 		err = file.Sync()
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
-		return secrets.Key{}, errors.Join(fmt.Errorf("keep the key of the fingerprints: %w", err), os.Remove(secretsKeyFile(s)))
+		return fail(err)
 	}
-	return key, nil
+	if err := os.Link(file.Name(), secretsKeyFile(s)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fail(err)
+	}
+	return secretsKey(s)
 }

@@ -310,7 +310,7 @@ func (a auditing) document(e exchange.Exchange) *record.Document {
 // TestAPurgeTakesEverySecretOutAndNothingElse plants a secret in every record,
 // somewhere, and purges.
 func TestAPurgeTakesEverySecretOutAndNothingElse(t *testing.T) {
-	for source := range uint64(6) {
+	for source := range uint64(4) {
 		r := rand.New(rand.NewPCG(source, 5))
 		a := auditing{t, t.TempDir()}
 		all, planted := keepRecords(t, a.data, r, 30)
@@ -544,9 +544,9 @@ func TestAPurgeThatBreaksOffLeavesEachRecordOldOrNewAndIsRunAgain(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen, purged, err := audit.purge(seen)
-	if err != nil || purged != 5 || seen.unread != 7 {
-		t.Fatalf("%d records purged, %d not, %v; want 5 and 7", purged, seen.unread, err)
+	purged, err := audit.purge(seen)
+	if err != nil || purged.holding != 5 || purged.unread != 7 {
+		t.Fatalf("purged %+v, %v; want 5 records, and 7 that could not be", purged, err)
 	}
 	whole, noted := 0, 0
 	for _, k := range all {

@@ -54,8 +54,10 @@ func (c *cleaner) clean(doc *record.Document) *cleaned {
 	}
 	found := textsOf(doc, vault)
 	// What one text tells may stand in another, so they are read until nothing is
-	// found. A placeholder is no secret, so this ends.
-	for again := true; again; {
+	// found. A placeholder is no secret, so that is soon; only a text that is made
+	// to look like placeholders could go on.
+	const most = 20
+	for again, pass := true, 0; again && pass < most; pass++ {
 		again = false
 		for i := range found.texts {
 			again = found.texts[i].clean() || again

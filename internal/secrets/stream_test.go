@@ -133,3 +133,27 @@ func TestAStreamSplitAnywhereKeepsNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRedactStream asks of any answer that nothing but the secrets changes, and
+// that what was found is where it is said to be.
+func FuzzRedactStream(f *testing.F) {
+	f.Add(sse(textDelta("postgres://app:kW8-xP2"), textDelta("q_Tz51@db.internal/app"), "[DONE]"))
+	f.Add(`{"error":{"message":` + quote(testURL) + "}}\n{\"a\":1}\n")
+	f.Add("data: {\"choices\":[{\"delta\":{\"content\":" + quote(testURL) + "}}]}\n\ndata: x")
+	f.Add(`{"delta":"a","type":"x.delta","delta":"b"}` + "\n[" + testURL)
+	s := newScanner(f, Config{Key: testKey})
+	f.Fuzz(func(t *testing.T, in string) {
+		got := NewVault(s, NewCache(10), redactAll).RedactStream([]byte(in))
+		if len(got.Findings) == 0 && string(got.Body) != in {
+			t.Errorf("nothing was found, and it changed to %q", got.Body)
+		}
+		for _, found := range got.Findings {
+			if !bytes.HasPrefix(got.Body[found.At:], []byte(found.Placeholder)) {
+				t.Errorf("no placeholder of %+v stands at byte %d of %q", found, found.At, got.Body)
+			}
+		}
+		if documents := len(documentsIn([]byte(in))); documents != len(documentsIn(got.Body)) {
+			t.Errorf("%d documents became %d: %q", documents, len(documentsIn(got.Body)), got.Body)
+		}
+	})
+}
