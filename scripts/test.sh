@@ -20,10 +20,14 @@ step 'static checks (vet, staticcheck)'
 go vet ./...
 go tool staticcheck ./...
 
+step 'what makes releases (a module of its own)'
+staticcheck=$(go tool -n staticcheck)
+(cd scripts/release && go vet ./... && "$staticcheck" ./... && go test -timeout 10m ./...)
+
 step 'builds'
 go build ./...
 for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do
-	CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -o /dev/null ./cmd/codex-proxy
+	CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -trimpath -o /dev/null ./cmd/codex-proxy
 done
 
 # Those that setup.sh must run under: sh of Debian, macOS and Alpine, zsh, and the

