@@ -106,6 +106,9 @@ func (r *auditRun) survey() (*survey, error) {
 	s := newSurvey()
 	err := r.each("read", s, nil, func(key string, step func(time.Time)) error {
 		doc, err := record.Load(r.console.ctx, r.archive, key)
+		if errors.Is(err, fs.ErrNotExist) {
+			return errErased
+		}
 		if err != nil {
 			return err
 		}
@@ -140,6 +143,9 @@ func (r *auditRun) purge(told *survey) (*survey, error) {
 			inLedger = inLedger || found.echoed()
 			return patiently(r.console.ctx, func() error { return store.Amend(r.console.ctx, facts) })
 		})
+		if found == nil && errors.Is(err, fs.ErrNotExist) { // and not where it was to be written
+			return errErased
+		}
 		if err == nil && len(found.places) > 0 {
 			s.take(key, facts, found)
 		}
@@ -166,6 +172,9 @@ func patiently(ctx context.Context, write func() error) (err error) {
 	return err
 }
 
+// errErased says that a record is gone since it was listed.
+var errErased = errors.New("the record was erased meanwhile")
+
 // each calls visit with the key of every record, the oldest of a session
 // first, or only with those in the directories of holders. A record that cannot
 // be visited is named and counted, and the rest follows.
@@ -184,7 +193,7 @@ func (r *auditRun) each(verb string, s *survey, holders map[string]bool, visit f
 		if c.ctx.Err() != nil {
 			return c.ctx.Err()
 		}
-		if errors.Is(err, fs.ErrNotExist) { // erased meanwhile
+		if errors.Is(err, errErased) {
 			continue
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package disk
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,6 @@ import (
 	"sort"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"codex-proxy/internal/record"
@@ -25,8 +25,7 @@ var _ record.Archive = (*Archive)(nil)
 // appear whole, with mode 0600, in directories with mode 0700; no key can name
 // anything outside.
 type Archive struct {
-	root  *os.Root
-	count atomic.Uint64 // names temporary files
+	root *os.Root
 
 	mu   sync.Mutex
 	made map[string]bool // directories that are known to be durable
@@ -74,7 +73,7 @@ func (a *Archive) Put(ctx context.Context, key string, doc io.Reader, size int64
 	if !isKey(key) {
 		return fmt.Errorf("put into the archive: %q is no key", key)
 	}
-	temporary := path.Join(incoming, fmt.Sprintf("%d-%d", os.Getpid(), a.count.Add(1)))
+	temporary := path.Join(incoming, rand.Text()) // no other process's, not even in another container
 	if err := a.write(temporary, doc, size); err != nil {
 		_ = a.root.Remove(temporary) // Clean does what this cannot
 		return fmt.Errorf("put %s into the archive: %w", key, err)
