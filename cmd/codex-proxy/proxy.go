@@ -22,6 +22,7 @@ import (
 	"codex-proxy/internal/onboard/invite"
 	"codex-proxy/internal/onboard/script"
 	"codex-proxy/internal/record"
+	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/sqlite"
 	"codex-proxy/internal/upstream"
 )
@@ -82,6 +83,10 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if err != nil {
 		return nil, err
 	}
+	rules, err := c.settings.openSecretRules(c.ctx, p.developers, o.now, o.log)
+	if err != nil {
+		return nil, err
+	}
 	if p.ledger, err = sqlite.OpenLedger(c.ctx, c.settings.ledgerFile()); err != nil {
 		return nil, err
 	}
@@ -114,6 +119,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	p.gateway = gateway.New(gateway.Config{
 		Upstream: o.upstream, Key: o.key,
 		Transport:     upstream.NewTransport(upstream.TransportOptions{AnswerTimeout: s.AnswerIdle}),
+		Conversations: redaction.NewConversations(rules, o.now),
 		Authenticator: &authenticator{developer.NewAuthenticator(p.developers, o.now), p.lastUsed, o.now},
 		Desk:          admission.NewDesk(p.ledger, o.now),
 		Recorder:      p.spool, BestEffort: s.Audit == "best-effort", Unrecorded: p.countUnrecorded,

@@ -40,3 +40,30 @@ func secretsKey(s *Settings) (secrets.Key, error) {
 	}
 	return key, nil
 }
+
+// keepSecretsKey writes the key down, unless there is one by now, and returns
+// the one that is kept. No reader ever sees a part of it.
+func keepSecretsKey(s *Settings, key secrets.Key) (secrets.Key, error) {
+	fail := func(err error) (secrets.Key, error) {
+		return secrets.Key{}, fmt.Errorf("keep the key of the fingerprints: %w", err)
+	}
+	if err := os.MkdirAll(s.Data, 0o700); err != nil {
+		return fail(err)
+	}
+	file, err := os.CreateTemp(s.Data, "secrets.key.*") // mode 0600
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(file.Name()) // a second name of the key, or none
+	_, err = file.Write(key.Encode())
+	if err == nil {
+		err = file.Sync()
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fail(err)
+	}
+	if err := os.Link(file.Name(), secretsKeyFile(s)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fail(err)
+	}
+	return secretsKey(s)
+}

@@ -1,10 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 
 	"codex-proxy/internal/secrets"
@@ -26,11 +22,12 @@ func auditRules(s *Settings, keep bool) (rulebook, error) {
 	if err != nil {
 		return rulebook{}, err
 	}
-	scanner, err := secrets.New(secrets.Config{Key: key})
+	rules, err := s.secretRules(key)
 	if err != nil {
-		return rulebook{}, fmt.Errorf("set up the secret rules: %w", err)
+		return rulebook{}, err
 	}
-	return rulebook{scanner: scanner, policy: secrets.DefaultPolicy}, nil
+	today := rules.For("", "", "")
+	return rulebook{scanner: today.Scanner(), policy: today.Policy()}, nil
 }
 
 // only returns the rulebook with the named rules alone, or all where none is
@@ -61,31 +58,4 @@ func (b rulebook) redactAll(rule string, class secrets.Class) secrets.Mode {
 		return secrets.Off
 	}
 	return secrets.Redact
-}
-
-// keepSecretsKey writes the key down, unless there is one by now, and returns
-// the one that is kept. No reader ever sees a part of it.
-func keepSecretsKey(s *Settings, key secrets.Key) (secrets.Key, error) {
-	fail := func(err error) (secrets.Key, error) {
-		return secrets.Key{}, fmt.Errorf("keep the key of the fingerprints: %w", err)
-	}
-	if err := os.MkdirAll(s.Data, 0o700); err != nil {
-		return fail(err)
-	}
-	file, err := os.CreateTemp(s.Data, "secrets.key.*") // mode 0600
-	if err != nil {
-		return fail(err)
-	}
-	defer os.Remove(file.Name()) // a second name of the key, or none
-	_, err = file.Write(key.Encode())
-	if err == nil {
-		err = file.Sync()
-	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		return fail(err)
-	}
-	if err := os.Link(file.Name(), secretsKeyFile(s)); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fail(err)
-	}
-	return secretsKey(s)
 }

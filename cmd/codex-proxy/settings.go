@@ -27,6 +27,8 @@ type Settings struct {
 
 	// priceTables are the settings file's [[price]] tables, as TOML.
 	priceTables []byte
+	// secretsTable is the settings file's [secrets] table, as TOML.
+	secretsTable []byte
 	// oidcTable is the settings file's [oidc] table, as TOML; nil when there is none.
 	oidcTable []byte
 	// oidcGroups are the groups of [oidc.teams] in the order in which they are
@@ -92,6 +94,11 @@ func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error
 	if prices, ok := values["price"]; ok {
 		if settings.priceTables, err = toml.Marshal(map[string]any{"price": prices}); err != nil {
 			return fmt.Errorf("read the settings file %s: its [[price]] tables: %w", path, err)
+		}
+	}
+	if secrets, ok := values["secrets"]; ok {
+		if settings.secretsTable, err = toml.Marshal(secrets); err != nil {
+			return fmt.Errorf("read the settings file %s: its [secrets] table: %w", path, err)
 		}
 	}
 	if oidc, ok := values["oidc"]; ok {

@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"admission":      {"developer", "refusal"},
 	"gateway":        {"admission", "contentcoding", "developer", "record", "redaction", "refusal", "secrets", "upstream"},
 	"redaction":      {"secrets"},
-	"sqlite":         {"developer", "ledger", "onboard/invite"},
+	"sqlite":         {"developer", "ledger", "onboard/invite", "redaction"},
 	"dynamodb":       {"developer", "ledger"},
 	"roster":         {"developer"},
 	"onboard/invite": {"developer"},

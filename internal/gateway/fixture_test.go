@@ -64,6 +64,8 @@ type options struct {
 	policy        *developer.Policy
 	limits        func(*gateway.Limits)
 	simulated     simulated.Options
+	// secrets are the settings of the rules for secrets, as TOML.
+	secrets string
 	// unsearched looks for no secrets.
 	unsearched bool
 }
@@ -74,7 +76,8 @@ func (o *options) conversations(t *testing.T) *redaction.Conversations {
 	if o.unsearched {
 		return nil
 	}
-	return redaction.NewConversations(redaction.Default(secrets.Key{1, 2, 3}), time.Now)
+	settings := must(redaction.ParseSettings([]byte(o.secrets)))
+	return redaction.NewConversations(must(redaction.New(settings, secrets.Key{1, 2, 3}, time.Now)), time.Now)
 }
 
 func newFixture(t *testing.T, o options) *fixture {

@@ -12,6 +12,8 @@ import (
 type Config struct {
 	// Key makes the fingerprints that Allow may name.
 	Key Key
+	// Edition is which of the built-in rules to use, from 1 to Edition; 0 is all.
+	Edition int
 	// Rules are the installation's own.
 	Rules []Rule
 	// Allow are secrets that are none: a finding which one of them describes is
@@ -99,6 +101,9 @@ func (s *Scanner) customise(config Config) error {
 	}
 	return nil
 }
+
+// isNewer reports whether a rule is of a later edition than the scanner's.
+func (s *Scanner) isNewer(r *rule) bool { return s.edition > 0 && s.since(r.id) > s.edition }
 
 // allows reports whether the allow-list has value as found by r.
 func (s *Scanner) allows(r *rule, value []byte) bool {

@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -21,6 +22,8 @@ type Scanner struct {
 	ids     []string
 	issuers []issuer
 	names   bool // whether names are judged
+	edition int
+	since   func(rule string) int // the edition that brought a rule
 	custom  []customRule
 	allowed []allowance
 	key     Key
@@ -31,7 +34,10 @@ type Scanner struct {
 // New returns a scanner with the built-in rules and the settings' own. An error
 // says which setting is wrong.
 func New(config Config) (*Scanner, error) {
-	s := &Scanner{filter: newFilter(), issuers: issuers(), names: true, key: config.Key, version: rand.Uint64()}
+	s := &Scanner{filter: newFilter(), issuers: issuers(), names: true, key: config.Key, version: rand.Uint64(), edition: config.Edition, since: since}
+	if config.Edition < 0 || config.Edition > Edition {
+		return nil, fmt.Errorf("edition %d of the rules is not known here, only 1 to %d: a newer program wrote it", config.Edition, Edition)
+	}
 	s.ids = addForms(s.filter)
 	addURLs(s.filter)
 	addBlocks(s.filter)

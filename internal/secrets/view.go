@@ -29,7 +29,7 @@ type match struct {
 
 // report adds a secret, unless it is a placeholder or the allow-list has it.
 func (v *view) report(r *rule, start, end int) {
-	if value := v.text[start:end]; isPlaceholderToken(value) || v.scanner.allows(r, value) {
+	if value := v.text[start:end]; isPlaceholderToken(value) || v.scanner.isNewer(r) || v.scanner.allows(r, value) {
 		return
 	}
 	v.found = append(v.found, match{rule: r, start: start, end: end})
