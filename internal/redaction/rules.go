@@ -127,6 +127,9 @@ func readVersion(set RuleSet) (*version, error) {
 	if err := json.Unmarshal(set.Document, &d); err != nil {
 		return nil, err
 	}
+	if err := d.Settings.words(); err != nil {
+		return nil, err
+	}
 	return newVersion(set, d)
 }
 

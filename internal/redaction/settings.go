@@ -69,28 +69,10 @@ type mode string
 
 var modes = map[mode]secrets.Mode{"off": secrets.Off, "report": secrets.Report, "redact": secrets.Redact, "block": secrets.Block}
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (m *mode) UnmarshalText(text []byte) error {
-	*m = mode(text)
-	if _, known := modes[*m]; !known {
-		return fmt.Errorf("%q is no mode: use off, report, redact or block", text)
-	}
-	return nil
-}
-
 // reach is a secrets.Reach as settings write it; empty says nothing.
 type reach string
 
 var reaches = map[reach]secrets.Reach{"all": secrets.RestoreAll, "text": secrets.RestoreText, "off": secrets.RestoreOff}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (r *reach) UnmarshalText(text []byte) error {
-	*r = reach(text)
-	if _, known := reaches[*r]; !known {
-		return fmt.Errorf("%q says nothing of restoring: use all, text or off", text)
-	}
-	return nil
-}
 
 // ParseSettings reads a [secrets] table, given as a TOML document of its own. An
 // error names the key that is wrong.
@@ -108,7 +90,56 @@ func ParseSettings(table []byte) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
+	if err := s.words(); err != nil {
+		return Settings{}, err
+	}
 	return s, s.validate()
+}
+
+// words returns what is written as a mode or a reach and is none.
+func (s *Settings) words() error {
+	for _, key := range []struct {
+		name string
+		mode mode
+	}{{"mode", s.Mode}, {"distinctive", s.Distinctive}, {"suspicious", s.Suspicious}} {
+		if err := key.mode.check(key.name); err != nil {
+			return err
+		}
+	}
+	if err := s.Restore.check("restore"); err != nil {
+		return err
+	}
+	for id, m := range s.Rules {
+		if err := m.check("rules." + id); err != nil {
+			return err
+		}
+	}
+	for _, r := range s.Own {
+		if err := r.Mode.check("the mode of the rule " + r.ID); err != nil {
+			return err
+		}
+	}
+	for team, its := range s.Teams {
+		part := Settings{Mode: its.Mode, Distinctive: its.Distinctive, Suspicious: its.Suspicious, Restore: its.Restore, Rules: its.Rules}
+		if err := part.words(); err != nil {
+			return fmt.Errorf("teams.%s.%w", team, err)
+		}
+	}
+	return nil
+}
+
+func (m mode) check(key string) error {
+	if _, known := modes[m]; !known && m != "" {
+		return fmt.Errorf("%s is %q, which is no mode: use off, report, redact or block", key, string(m))
+	}
+	return nil
+}
+
+func (r reach) check(key string) error {
+	if _, known := reaches[r]; !known && r != "" {
+		return fmt.Errorf("%s is %q: use all, text or off", key, string(r))
+	}
+	return nil
 }
 
 func (s *Settings) validate() error {

@@ -39,8 +39,23 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// skipValue returns the end of the JSON value at i. It checks brackets and
-// strings, and leaves the rest to who is meant to read it.
+// isLiteral reports whether a value without quotes has no text in it that is to be
+// searched.
+func isLiteral(word []byte) bool {
+	switch string(word) {
+	case "true", "false", "null":
+		return true
+	}
+	for _, c := range word {
+		if (c < '0' || c > '9') && c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' {
+			return false
+		}
+	}
+	return len(word) > 0
+}
+
+// skipValue returns the end of the JSON value at i. It checks brackets, strings
+// and literals, and leaves the rest to who is meant to read it.
 func skipValue(text []byte, i int) (int, error) {
 	depth := 0
 	for {
@@ -73,8 +88,8 @@ func skipValue(text []byte, i int) (int, error) {
 			for i < len(text) && text[i] != ',' && text[i] != '}' && text[i] != ']' && text[i] > ' ' {
 				i++
 			}
-			if i == start {
-				return 0, malformed(i)
+			if !isLiteral(text[start:i]) {
+				return 0, malformed(start)
 			}
 		}
 		if depth < 0 {
