@@ -219,20 +219,14 @@ type Ruleset struct {
 
 func newRuleset(r *Rules, v *version, scanner *secrets.Scanner, team string) *Ruleset {
 	s := &Ruleset{scanner: scanner, cache: r.cache, reach: v.Settings.reach(team), version: v.name, off: true}
-	type found struct {
-		rule  string
-		class secrets.Class
-	}
-	becomes := map[found]secrets.Mode{} // made once: the policy is asked for each finding
+	becomes := map[string]secrets.Mode{} // made once: the policy is asked for each finding
 	for _, rule := range scanner.Rules() {
-		for _, class := range []secrets.Class{secrets.Suspicious, secrets.Distinctive} {
-			mode := v.Settings.mode(team, rule, class)
-			becomes[found{rule, class}] = mode
-			s.off = s.off && mode == secrets.Off
-			s.closed = s.closed || mode >= secrets.Redact
-		}
+		mode := v.Settings.mode(team, rule, scanner.Class(rule))
+		becomes[rule] = mode
+		s.off = s.off && mode == secrets.Off
+		s.closed = s.closed || mode >= secrets.Redact
 	}
-	s.policy = func(rule string, class secrets.Class) secrets.Mode { return becomes[found{rule, class}] }
+	s.policy = func(rule string, _ secrets.Class) secrets.Mode { return becomes[rule] }
 	return s
 }
 

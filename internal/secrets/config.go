@@ -74,6 +74,7 @@ func (s *Scanner) customise(config Config) error {
 			return fmt.Errorf("the pattern of rule %q matches the empty text: it would find a secret everywhere", r.ID)
 		}
 		s.ids = append(s.ids, r.ID)
+		s.classes[r.ID] = r.Class
 		number := len(s.custom)
 		s.custom = append(s.custom, customRule{&rule{r.ID, r.Class, rankForm}, pattern, len(r.Keywords) == 0})
 		for _, word := range r.Keywords {

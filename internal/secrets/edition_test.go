@@ -20,3 +20,15 @@ func TestAnEditionLeavesOutTheRulesThatCameLater(t *testing.T) {
 		}
 	}
 }
+
+func TestARuleIsOfOneClass(t *testing.T) {
+	forms := map[string]bool{}
+	for _, f := range addForms(newFilter()) {
+		forms[f] = true
+	}
+	for _, r := range otherRules() {
+		if forms[r.id] && r.class != Distinctive {
+			t.Errorf("%s is distinctive by its form and suspicious by its place", r.id)
+		}
+	}
+}

@@ -20,6 +20,7 @@ const (
 type Scanner struct {
 	filter  *filter
 	ids     []string
+	classes map[string]Class // by rule
 	issuers []issuer
 	names   bool // whether names are judged
 	edition int
@@ -34,17 +35,23 @@ type Scanner struct {
 // New returns a scanner with the built-in rules and the settings' own. An error
 // says which setting is wrong.
 func New(config Config) (*Scanner, error) {
-	s := &Scanner{filter: newFilter(), issuers: issuers(), names: true, key: config.Key, version: rand.Uint64(), edition: config.Edition, since: since}
+	s := &Scanner{filter: newFilter(), classes: map[string]Class{}, issuers: issuers(), names: true, key: config.Key, version: rand.Uint64(), edition: config.Edition, since: since}
 	if config.Edition < 0 || config.Edition > Edition {
 		return nil, fmt.Errorf("edition %d of the rules is not known here, only 1 to %d: a newer program wrote it", config.Edition, Edition)
 	}
 	s.ids = addForms(s.filter)
+	for _, id := range s.ids {
+		s.classes[id] = Distinctive
+	}
 	addURLs(s.filter)
 	addBlocks(s.filter)
 	addPlaces(s.filter)
 	addCommands(s.filter)
 	addAssignments(s.filter, s.issuers)
-	s.ids = append(s.ids, otherRules()...)
+	for _, r := range otherRules() {
+		s.ids = append(s.ids, r.id)
+		s.classes[r.id] = r.class
+	}
 	if err := s.customise(config); err != nil {
 		return nil, err
 	}
@@ -57,19 +64,19 @@ func New(config Config) (*Scanner, error) {
 // Rules returns the ids of all rules, sorted.
 func (s *Scanner) Rules() []string { return slices.Clone(s.ids) }
 
-// otherRules are the ids of the rules that are not in the catalogue of forms.
-func otherRules() []string {
-	var ids []string
-	for _, r := range []*rule{
+// Class returns the class of a rule.
+func (s *Scanner) Class(rule string) Class { return s.classes[rule] }
+
+// otherRules are the rules that are not in the catalogue of forms.
+func otherRules() []*rule {
+	all := []*rule{
 		urlPasswordRule, urlTokenRule, dsnRule, sasRule, privateKeyRule, jwtRule, jwkRule, azureADRule, passwordRule, genericRule,
 		netrcRule, connectionRule, dockerAuthRule, basicRule, bearerRule, curlRule, pgpassRule, flagRule, clientRule, secretKeyRule, bundlerRule, cookieRule,
-	} {
-		ids = append(ids, r.id)
 	}
 	for _, is := range issuers() {
-		ids = append(ids, is.rule.id)
+		all = append(all, is.rule)
 	}
-	return ids
+	return all
 }
 
 // Scan appends to dst the secrets in text, in the order in which they stand,
