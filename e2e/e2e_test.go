@@ -453,7 +453,19 @@ func TestNoCredentialIsAnywhere(t *testing.T) {
 		p.newCLI(w, token).run("hello")
 	}
 	p.records(5)
-	printed := p.command("usage") + p.command("record", "list", "--json") + p.command("token", "list", "--json") + p.log.String()
+	printed := p.written()
+	for name, secret := range map[string]string{"the organisation's key": organisationKey, "the token": token} {
+		if strings.Contains(printed, secret) {
+			t.Errorf("%s was written down", name)
+		}
+	}
+}
+
+// written returns everything that the proxy has written down, logged, and prints
+// of it.
+func (p *proxy) written() (printed string) {
+	p.t.Helper()
+	printed = p.command("usage") + p.command("record", "list", "--json") + p.command("token", "list", "--json") + p.log.String()
 	err := filepath.WalkDir(p.data, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -475,11 +487,7 @@ func TestNoCredentialIsAnywhere(t *testing.T) {
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	for name, secret := range map[string]string{"the organisation's key": organisationKey, "the token": token} {
-		if strings.Contains(printed, secret) {
-			t.Errorf("%s was written down", name)
-		}
-	}
+	return printed
 }

@@ -177,6 +177,7 @@ var demoPrompts = []string{
 	"Write a table test for the parser.", "Explain what this regular expression matches.",
 	"Rename the config field everywhere and keep the old name as an alias.", "simulate: 500",
 	"Find the data race in the cache.", "Make the error messages say what to do next.",
+	"Why does the upload say 403? .env has AWS_ACCESS_KEY_ID=AKIA" + "Z7QX4LMVTR2NWK3D", // made up
 	"simulate: cut", "Draft the release notes since the last tag.", "simulate: tools",
 }
 
@@ -239,6 +240,7 @@ Then look, in another terminal, from this directory:
   %[4]s --data %[5]s usage %[6]s %[7]s
   %[4]s --data %[5]s record list
   %[4]s --data %[5]s record origin 'high demand'
+  %[4]s --data %[5]s secrets list
 
 Press Ctrl-C to stop.
 `, demoDays, address, token, self, c.settings.Data,
