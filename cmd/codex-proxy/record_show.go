@@ -111,6 +111,9 @@ func (p *page) facts() {
 	p.fact("cost", "%s", list(cost, prefixed("price book ", e.Cost.Book)))
 	p.fact("sizes", "request %s, answer %s", conversation.Size(int(e.RequestBytes)), conversation.Size(int(e.ResponseBytes)))
 	p.fact("upstream", "%s", prefixed("request id ", e.UpstreamRequestID))
+	for _, purge := range p.doc.Purged {
+		p.fact("purged", "%s UTC: placeholders were put in the place of %s", purge.At.UTC().Format(time.DateTime), plural(len(purge.Secrets), "secret"))
+	}
 	p.secrets()
 }
 

@@ -344,6 +344,9 @@ func TestAPurgeThatBreaksOffLeavesEachRecordOldOrNewAndIsRunAgain(t *testing.T) 
 	}
 	a.run(1, "secrets", "audit", "2026-02-16", "2026-02-17", "--purge", "--yes")
 	a.run(0, "secrets", "audit", "2026-02-16", "2026-02-17")
+	if said := a.run(0, "record", "show", all[0].exchange.ID); !strings.Contains(said, "UTC: placeholders were put in the place of ") {
+		t.Errorf("a purged record says nothing of it:\n%s", said)
+	}
 	for path, content := range a.files() {
 		for _, s := range planted {
 			if traceOf(content, s.value) >= 0 {
