@@ -77,7 +77,7 @@ func (r *report) markdown(rounds int, date string) string {
 	return fmt.Sprintf(`# Performance
 
 Measured on %s on a machine of %d cores (%s), %s, in %d rounds. Everything is on in codex-proxy: token
-look-up, durable record, usage, cost, archive and ledger. The gateway has one core; the load and the simulated OpenAI share the
+look-up, search for secrets, durable record, usage, cost, archive and ledger. The gateway has one core; the load and the simulated OpenAI share the
 other. Numbers are medians over the rounds; in brackets the ratio to (or, for waiting, the difference from) the bare
 httputil.ReverseProxy of the same round, median and range. "With background work" includes settling: archive, ledger and their disk
 flushes. Reproduce with:

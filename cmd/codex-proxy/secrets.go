@@ -42,6 +42,15 @@ func secretsKey(s *Settings) (secrets.Key, error) {
 	return key, nil
 }
 
+// openSecretsKey returns the installation's key, which it makes and keeps where
+// there is none.
+func openSecretsKey(s *Settings) (secrets.Key, error) {
+	if _, err := os.Stat(secretsKeyFile(s)); errors.Is(err, fs.ErrNotExist) {
+		return keepSecretsKey(s, secrets.NewKey())
+	}
+	return secretsKey(s)
+}
+
 // keepSecretsKey writes the key down, unless there is one by now, and returns
 // the one that is kept. No reader ever sees a part of it.
 func keepSecretsKey(s *Settings, key secrets.Key) (secrets.Key, error) {

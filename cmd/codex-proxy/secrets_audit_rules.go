@@ -15,10 +15,11 @@ type rulebook struct {
 // auditRules returns today's rules. The placeholders and the ledger's entries of
 // a purge outlast it, so that its key must be kept.
 func auditRules(s *Settings, keep bool) (rulebook, error) {
-	key, err := secretsKey(s)
-	if err == nil && keep {
-		key, err = keepSecretsKey(s, key)
+	open := secretsKey
+	if keep {
+		open = openSecretsKey
 	}
+	key, err := open(s)
 	if err != nil {
 		return rulebook{}, err
 	}

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"codex-proxy/internal/redaction"
@@ -34,10 +37,10 @@ func (s *Settings) openSecretRules(ctx context.Context, history redaction.Histor
 	if err != nil {
 		return nil, err
 	}
-	key, err := secretsKey(s)
-	if err == nil {
-		key, err = keepSecretsKey(s, key)
+	if _, err := os.Stat(secretsKeyFile(s)); errors.Is(err, fs.ErrNotExist) {
+		log.Info("a key for secrets' placeholders and fingerprints is made: keep it with the data", "file", secretsKeyFile(s))
 	}
+	key, err := openSecretsKey(s)
 	if err != nil {
 		return nil, err
 	}

@@ -252,6 +252,9 @@ func TestTheDemoIsTheWholeProduct(t *testing.T) {
 	if response := s.ask(http.DefaultClient, "http", token); response.StatusCode != http.StatusOK {
 		t.Errorf("the printed token got %s", response.Status)
 	}
+	if found := s.command("secrets", "list"); !strings.Contains(found, "aws-access-key-id") {
+		t.Errorf("no secret was found in the samples: %s", found)
+	}
 	if rebuilt := s.command("usage", "rebuild"); !strings.Contains(rebuilt, "Rebuilt") {
 		t.Errorf("rebuild said %s", rebuilt)
 	}

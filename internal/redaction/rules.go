@@ -19,11 +19,12 @@ import (
 // Rules say for each conversation what is a secret and what becomes of it. It is
 // safe for concurrent use.
 type Rules struct {
-	key     secrets.Key
-	pin     time.Duration
-	now     func() time.Time
-	cache   *secrets.Cache
-	history []*version // from old to new; the last is today's
+	settings Settings // today's
+	key      secrets.Key
+	pin      time.Duration
+	now      func() time.Time
+	cache    *secrets.Cache
+	history  []*version // from old to new; the last is today's
 
 	mu       sync.Mutex
 	scanners map[string]*secrets.Scanner
@@ -67,7 +68,7 @@ func New(settings Settings, key secrets.Key, now func() time.Time) (*Rules, erro
 		return nil, err
 	}
 	r := &Rules{
-		key: key, now: now, cache: secrets.NewCache(items), history: []*version{today},
+		settings: settings, key: key, now: now, cache: secrets.NewCache(items), history: []*version{today},
 		scanners: map[string]*secrets.Scanner{}, sets: map[setKey]*Ruleset{},
 	}
 	if _, err := r.scanner(today, "", ""); err != nil {
@@ -218,7 +219,7 @@ type Ruleset struct {
 }
 
 func newRuleset(r *Rules, v *version, scanner *secrets.Scanner, team string) *Ruleset {
-	s := &Ruleset{scanner: scanner, cache: r.cache, reach: v.Settings.reach(team), version: v.name, off: true}
+	s := &Ruleset{scanner: scanner, cache: r.cache, reach: r.settings.reach(team), version: v.name, off: true}
 	becomes := map[string]secrets.Mode{} // made once: the policy is asked for each finding
 	for _, rule := range scanner.Rules() {
 		mode := v.Settings.mode(team, rule, scanner.Class(rule))

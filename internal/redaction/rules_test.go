@@ -199,6 +199,9 @@ func TestAConversationKeepsTheRulesThatItBeganUnder(t *testing.T) {
 	if got := mode(open(`mode = "block"`, noon.Add(40*day)), old); got != secrets.Block {
 		t.Errorf("after 40 days: %s", got)
 	}
+	if set := open("mode = \"block\"\nrestore = \"off\"", noon.Add(3*day)).For("", "", old); set.Reach() != secrets.RestoreOff || len(h) != 4 {
+		t.Error("restoring does not stop at once, or is a rule of its own")
+	}
 	if got := mode(open("mode = \"block\"\npin_days = 0", noon.Add(3*day)), old); got != secrets.Block {
 		t.Errorf("with pin_days = 0: %s", got)
 	}

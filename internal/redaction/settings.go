@@ -22,7 +22,8 @@ type Settings struct {
 	Distinctive mode `toml:"distinctive" json:"distinctive,omitempty"`
 	Suspicious  mode `toml:"suspicious" json:"suspicious,omitempty"`
 	// Restore is what of an answer the secrets are put back into: all, text or off.
-	Restore reach `toml:"restore" json:"restore,omitempty"`
+	// It holds for every conversation at once, as it changes nothing that leaves.
+	Restore reach `toml:"restore" json:"-"`
 	// PinDays is for how many days a conversation keeps the rules that it began
 	// under; nil is DefaultPinDays.
 	PinDays *int `toml:"pin_days" json:"-"`
@@ -43,7 +44,7 @@ type teamSettings struct {
 	Mode        mode            `toml:"mode" json:"mode,omitempty"`
 	Distinctive mode            `toml:"distinctive" json:"distinctive,omitempty"`
 	Suspicious  mode            `toml:"suspicious" json:"suspicious,omitempty"`
-	Restore     reach           `toml:"restore" json:"restore,omitempty"`
+	Restore     reach           `toml:"restore" json:"-"`
 	Rules       map[string]mode `toml:"rules" json:"rules,omitempty"`
 }
 

@@ -324,3 +324,17 @@ func TestManySecretsAreAllRemembered(t *testing.T) {
 		t.Errorf("%d findings, want %d", len(got.Findings), 2*len(all))
 	}
 }
+
+func TestWhatIsNoLiteralIsNoJSON(t *testing.T) {
+	vault := NewVault(newScanner(t, Config{}), NewCache(16), DefaultPolicy)
+	for _, body := range []string{`{"input":secret}`, `{"input":[1,nul]}`, `{"model":x}`, `[true,False]`, `{"schema":{"a":secret}}`, `{"n":1"x"}`} {
+		if _, err := vault.Redact([]byte(body)); err == nil {
+			t.Errorf("%s passes for JSON", body)
+		}
+	}
+	for _, body := range []string{`{"input":null,"n":-1.5e+3,"t":[true,false,0]}`, `3`} {
+		if _, err := vault.Redact([]byte(body)); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}

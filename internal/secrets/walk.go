@@ -201,7 +201,7 @@ func (s *Scanner) named(key, value []byte) *rule {
 		return nil
 	}
 	r := judge(value, s.issuers, &n, kind, 0, 0, len(value), false, &target{})
-	if r == nil || s.allows(r, value) {
+	if r == nil || s.isNewer(r) || s.allows(r, value) {
 		return nil
 	}
 	return r

@@ -1,10 +1,10 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"codex-proxy/internal/redaction"
 )
@@ -21,25 +21,31 @@ var _ redaction.History = (*Developers)(nil)
 
 // RuleSets implements redaction.History.
 func (s *Developers) RuleSets(ctx context.Context) ([]redaction.RuleSet, error) {
-	return list(ctx, s.db.Reader(), func(row scanner) (set redaction.RuleSet, err error) {
-		var since int64
-		err = row.Scan(&since, &set.Document)
-		set.Since = timeKept(since)
-		return set, err
-	}, `SELECT since, document FROM rulesets ORDER BY rowid`)
+	return list(ctx, s.db.Reader(), scanRuleSet, `SELECT since, document FROM rulesets ORDER BY since`)
 }
 
 // AddRuleSet implements redaction.History.
 func (s *Developers) AddRuleSet(ctx context.Context, set redaction.RuleSet) error {
 	return s.db.Write(ctx, func(tx *sql.Tx) error {
-		var newest []byte
-		err := tx.QueryRowContext(ctx, `SELECT document FROM rulesets ORDER BY rowid DESC LIMIT 1`).Scan(&newest)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) || err == nil && string(newest) == string(set.Document) {
+		newest, err := scanRuleSet(tx.QueryRowContext(ctx, `SELECT since, document FROM rulesets ORDER BY since DESC LIMIT 1`))
+		since := keptTime(set.Since)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
 			return err
+		case bytes.Equal(newest.Document, set.Document):
+			return nil
+		default: // also by a clock that is behind
+			since = max(since, keptTime(newest.Since)+1)
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO rulesets (since, document) VALUES (?, ?)`, keptTime(set.Since), set.Document); err != nil {
-			return fmt.Errorf("add a set of rules: %w", err)
-		}
-		return nil
+		_, err = tx.ExecContext(ctx, `INSERT INTO rulesets (since, document) VALUES (?, ?)`, since, set.Document)
+		return err
 	})
+}
+
+func scanRuleSet(row scanner) (set redaction.RuleSet, err error) {
+	var since int64
+	err = row.Scan(&since, &set.Document)
+	set.Since = timeKept(since)
+	return set, err
 }
