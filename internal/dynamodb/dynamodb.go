@@ -37,6 +37,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -64,6 +65,9 @@ func Connect(config aws.Config) *sdk.Client {
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = attempts
 			r.MaxBackoff = longestPause
+			// The SDK's quota would keep attempts back long after an outage: it is
+			// empty then, and only calls that succeed fill it.
+			r.RateLimiter = ratelimit.None
 		})
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("codex-proxy: limit", limited), middleware.Before)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -71,6 +72,9 @@ func Connect(config aws.Config) *sdk.Client {
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = attempts
 			r.MaxBackoff = longestPause
+			// The SDK's quota would keep attempts back long after an outage: it is
+			// empty then, and only calls that succeed fill it.
+			r.RateLimiter = ratelimit.None
 		})
 		// Bucket names are host names on AWS alone.
 		o.UsePathStyle = o.BaseEndpoint != nil

@@ -44,7 +44,7 @@ func TestNoExchangeIsLostOrCountedTwiceWhenAWSFails(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			if err := spool.Close(ctx); err != nil { // waits until all is settled
 				t.Error(err)
