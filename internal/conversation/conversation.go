@@ -14,6 +14,7 @@ package conversation
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -48,6 +49,14 @@ type Entry struct {
 	Text string
 	// Cut says that the answer broke off within this entry.
 	Cut bool
+	// Place is where the entry's item stands in its body, as findings name it:
+	// "input[3]"; empty for what a stream put together.
+	Place string
+	// Images are the pictures that the body itself holds.
+	Images []Image
+	// Sum is the same for entries that say the same. A conversation's history is
+	// sent again with every turn, and this tells what of it is.
+	Sum Sum
 }
 
 // Request is what a request says.
@@ -56,6 +65,9 @@ type Request struct {
 	// Earlier is how many of the first entries an earlier request of the
 	// conversation has sent already: all up to the model's last output.
 	Earlier int
+	// Previous is the id of the answer that the request goes on from, without
+	// sending what was said before it; empty when it sends all.
+	Previous string
 }
 
 // ReadRequest reads the body of a request: one JSON document, or the frames of
@@ -65,7 +77,7 @@ func ReadRequest(body []byte) Request {
 	for _, document := range documents(body) {
 		r.request(document)
 	}
-	return Request{Entries: r.entries, Earlier: r.earlier}
+	return Request{Entries: r.entries, Earlier: r.earlier, Previous: r.previous}
 }
 
 // ReadResponse reads the body of an answer: server-sent events, the frames of a
@@ -89,13 +101,36 @@ func ReadResponse(body []byte) []Entry {
 
 // reader gathers entries.
 type reader struct {
-	entries []Entry
-	earlier int
+	entries  []Entry
+	earlier  int
+	previous string
+	// place and images are those of the item that is being read, and sealed what
+	// it says without showing it.
+	place  string
+	images []Image
+	sealed string
 	// tools is the name of the tool of each call, by the call's id.
 	tools map[string]string
 }
 
-func (r *reader) add(e Entry) { r.entries = append(r.entries, e) }
+func (r *reader) add(e Entry) {
+	e.Place, e.Images = r.place, r.images
+	e.Sum = sumOf(e, r.sealed)
+	r.images = nil
+	r.entries = append(r.entries, e)
+}
+
+// list reads the items of a list, which stands under the given name.
+func (r *reader) list(name string, items gjson.Result) {
+	n := 0
+	items.ForEach(func(_, item gjson.Result) bool {
+		r.place, r.images = name+"["+strconv.Itoa(n)+"]", imagesIn(item)
+		r.item(item)
+		n++
+		return true
+	})
+	r.place, r.images = "", nil
+}
 
 // said marks that all so far was said before, as the model has answered it.
 func (r *reader) said() { r.earlier = len(r.entries) }
@@ -110,27 +145,30 @@ func (r *reader) request(document []byte) {
 		return
 	}
 	known := false
+	r.previous = body.Get("previous_response_id").String()
 	if t := body.Get("type").String(); t != "" && t != "response.create" {
 		r.note(named(t, body))
 		return
 	}
 	if text := content(body.Get("instructions")); text != "" {
+		r.place = "instructions"
 		r.add(Entry{Kind: Instructions, Text: text})
 	}
 	if tools := body.Get("tools"); tools.IsArray() && len(tools.Array()) > 0 {
+		r.place = "tools"
 		r.note(toolList("tools", tools))
 	}
+	r.place = ""
 	for _, path := range []string{"input", "messages", "prompt"} {
 		switch list := body.Get(path); {
 		case list.IsArray():
 			known = true
-			list.ForEach(func(_, item gjson.Result) bool {
-				r.item(item)
-				return true
-			})
+			r.list(path, list)
 		case list.Type == gjson.String:
 			known = true
+			r.place = path
 			r.add(Entry{Kind: User, Text: list.String()})
+			r.place = ""
 		}
 	}
 	if !known {
@@ -149,12 +187,11 @@ func (r *reader) answer(document []byte) {
 		r.add(Entry{Kind: Note, Name: "text", Text: string(document)})
 		return
 	}
-	known := false
-	body.Get("output").ForEach(func(_, item gjson.Result) bool {
-		known = true
-		r.item(item)
-		return true
-	})
+	output := body.Get("output")
+	known := output.IsArray() && len(output.Array()) > 0
+	if known {
+		r.list("output", output)
+	}
 	body.Get("choices").ForEach(func(_, choice gjson.Result) bool {
 		known = true
 		if message := choice.Get("message"); message.IsObject() {

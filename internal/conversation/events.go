@@ -184,7 +184,9 @@ func (s *stream) chatItem(index int64, begun string) *streamed {
 // never done is what its deltas say, cut off unless the stream came to its end.
 func (r *reader) streamed(item *streamed, ended bool) {
 	if item.done {
+		r.images = imagesIn(item.item)
 		r.item(item.item)
+		r.images = nil
 		return
 	}
 	text := item.parts.String()

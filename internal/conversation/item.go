@@ -62,7 +62,9 @@ func (r *reader) reasoning(item gjson.Result) {
 	if encrypted := item.Get("encrypted_content").String(); text == "" && encrypted != "" {
 		text = "[encrypted, " + Size(len(encrypted)) + "]"
 	}
+	r.sealed = item.Get("encrypted_content").String()
 	r.add(Entry{Kind: Reasoning, Text: text})
+	r.sealed = ""
 }
 
 // call reads a tool call of any type: the arguments stand in one of the places
