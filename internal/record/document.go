@@ -3,9 +3,11 @@ package record
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -93,15 +95,26 @@ func (m *Message) SetBytes(body []byte) {
 	}
 }
 
+// ErrTooLarge is wrapped by the error of a document that is larger than its
+// reader wants to hold.
+var ErrTooLarge = errors.New("the record is too large to be read as a whole")
+
 // ReadDocument reads one document as the archive keeps it.
-func ReadDocument(r io.Reader) (*Document, error) {
+func ReadDocument(r io.Reader) (*Document, error) { return readDocument(r, math.MaxInt64) }
+
+// readDocument reads a document of at most so many bytes, uncompressed.
+func readDocument(r io.Reader, most int64) (*Document, error) {
 	decoder, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, fmt.Errorf("open the record's compression: %w", err)
 	}
 	defer decoder.Close()
 	var doc Document
-	if err := json.NewDecoder(decoder).Decode(&doc); err != nil {
+	limited := &io.LimitedReader{R: decoder, N: most}
+	if err := json.NewDecoder(limited).Decode(&doc); err != nil {
+		if limited.N == 0 {
+			err = fmt.Errorf("%w: it has more than %d bytes", ErrTooLarge, most)
+		}
 		return nil, fmt.Errorf("decode the record: %w", err)
 	}
 	if doc.Format != Format {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"net/url"
 	"path"
 	"slices"
@@ -169,16 +170,34 @@ func Open(ctx context.Context, archive Source, id string, now time.Time) (*Docum
 
 // Load returns the document under a key.
 func Load(ctx context.Context, archive Source, key string) (*Document, error) {
+	return LoadWithin(ctx, archive, key, math.MaxInt64)
+}
+
+// LoadWithin is Load for a document of at most so many bytes, uncompressed. The
+// error of a larger one wraps ErrTooLarge.
+func LoadWithin(ctx context.Context, archive Source, key string, most int64) (*Document, error) {
 	file, err := archive.Get(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("open the record %s: %w", placeOf(key).ID, err)
 	}
 	defer file.Close() // only read
-	doc, err := ReadDocument(file)
+	doc, err := readDocument(file, most)
 	if err != nil {
 		return nil, fmt.Errorf("read the record %s: %w", placeOf(key).ID, err)
 	}
 	return doc, nil
+}
+
+// CopyBody writes one side's body, byte for byte, without ever holding it whole.
+// An error of w's ends it and is returned.
+func CopyBody(ctx context.Context, archive Source, key string, side Side, w io.Writer) error {
+	return walk(ctx, archive, placeOf(key), visitor{body: func(of Side, piece []byte) error {
+		if of != side {
+			return nil
+		}
+		_, err := w.Write(piece)
+		return err
+	}})
 }
 
 func matching(ctx context.Context, archive Source, part string, first, last time.Time) ([]Place, error) {
