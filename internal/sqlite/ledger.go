@@ -56,6 +56,9 @@ CREATE INDEX secrets_started ON secrets (started);
 ALTER TABLE sums ADD COLUMN secrets_reported INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sums ADD COLUMN secrets_redacted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sums ADD COLUMN secrets_blocked INTEGER NOT NULL DEFAULT 0;
+`, `
+CREATE INDEX exchanges_session ON exchanges (session, developer);
+CREATE INDEX exchanges_developer ON exchanges (developer);
 `}
 
 // Ledger is a ledger.Store in an SQLite file.
