@@ -28,6 +28,8 @@ func plural(n int64, thing string) string {
 // duration is a time for people.
 func duration(d time.Duration) string {
 	switch {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 	case d < time.Second:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < time.Minute:
@@ -36,6 +38,14 @@ func duration(d time.Duration) string {
 		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
 	}
 	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// micros is a time in microseconds for people; "–" for none.
+func micros(n int64) string {
+	if n <= 0 {
+		return "–"
+	}
+	return duration(time.Duration(n) * time.Microsecond)
 }
 
 // usd is an amount for people. One exchange often costs less than a cent.

@@ -1,0 +1,115 @@
+package replay
+
+import (
+	"net/url"
+	"strconv"
+	"time"
+
+	"codex-proxy/internal/exchange"
+)
+
+// filter is what a list was asked for. Its exported fields are as they were
+// given, to be shown in the form again.
+type filter struct {
+	Path                                                      string
+	From, To                                                  string
+	Developer, Team, Session, Model, Outcome, Origin, Refusal string
+	Transport, Status, Secrets                                string
+	// Fixed says that the developer cannot be chosen.
+	Fixed bool
+
+	from, to time.Time
+	before   string
+	status   int
+}
+
+// lookBackDays is how far lists look back unless they are told.
+const lookBackDays = 30
+
+// filter reads what a list is asked for from the address, or a form.
+func (v *view) filter() (filter, error) {
+	q := v.r.Form
+	if q == nil {
+		q = v.r.URL.Query()
+	}
+	f := filter{
+		Path: v.r.URL.Path, From: q.Get("from"), To: q.Get("to"), Developer: q.Get("developer"), Team: q.Get("team"),
+		Session: q.Get("session"), Model: q.Get("model"), Outcome: q.Get("outcome"), Origin: q.Get("origin"),
+		Refusal: q.Get("refusal"), Transport: q.Get("transport"), Status: q.Get("status"), Secrets: q.Get("secrets"),
+		before: q.Get("before"),
+	}
+	if v.viewer.Only != "" {
+		f.Developer, f.Fixed = v.viewer.Only, true
+	}
+	today := v.Now().UTC().Truncate(24 * time.Hour)
+	last, err := day(f.To, today)
+	if err != nil {
+		return filter{}, err
+	}
+	first, err := day(f.From, last.AddDate(0, 0, -lookBackDays))
+	if err != nil {
+		return filter{}, err
+	}
+	if last.Before(first) {
+		return filter{}, badRequest("The first day, %s, is after the last, %s.", f.From, f.To)
+	}
+	f.from, f.to = first, last.AddDate(0, 0, 1)
+	f.From, f.To = first.Format(time.DateOnly), last.Format(time.DateOnly)
+	if f.Status != "" {
+		if f.status, err = strconv.Atoi(f.Status); err != nil {
+			return filter{}, badRequest("The status is a number, such as 429.")
+		}
+	}
+	return f, nil
+}
+
+func day(text string, otherwise time.Time) (time.Time, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	at, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return at, badRequest("A day is written as 2026-02-16.")
+	}
+	return at, nil
+}
+
+// older is where the list goes on after the row of the given id.
+func (f filter) older(path, before string) string {
+	q := url.Values{"before": {before}}
+	for name, value := range map[string]string{
+		"from": f.From, "to": f.To, "developer": f.Developer, "team": f.Team, "session": f.Session, "model": f.Model, "outcome": f.Outcome,
+		"origin": f.Origin, "refusal": f.Refusal, "transport": f.Transport, "status": f.Status, "secrets": f.Secrets,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return path + "?" + q.Encode()
+}
+
+// choice is one of those that a form offers.
+type choice struct{ Value, Label string }
+
+// Outcomes are those that a form offers.
+func (filter) Outcomes() []choice {
+	all := []choice{{"", "any"}}
+	for _, o := range []exchange.Outcome{exchange.Completed, exchange.Failed, exchange.UpstreamError, exchange.ClientCancelled, exchange.Interrupted, exchange.Refused} {
+		all = append(all, choice{string(o), outcomeWords(o)})
+	}
+	return all
+}
+
+// Origins are who may have said that something went wrong.
+func (filter) Origins() []choice {
+	all := []choice{{"", "anyone"}}
+	for _, o := range []exchange.Origin{exchange.OriginOpenAI, exchange.OriginProxy, exchange.OriginClient} {
+		all = append(all, choice{string(o), speaker(o)})
+	}
+	return all
+}
+
+// Transports are how exchanges travel.
+func (filter) Transports() []choice {
+	return []choice{{"", "any"}, {string(exchange.HTTP), "HTTP"}, {string(exchange.WebSocket), "WebSocket"}}
+}
