@@ -81,7 +81,7 @@ func (l *layout) class(line string) string {
 	}
 	l.unified = false
 	switch {
-	case l.call && l.lines == 1 && strings.HasPrefix(line, "$ "):
+	case l.call && (l.lines == 1 || l.command) && strings.HasPrefix(line, "$ "):
 		l.command = true
 		return classCommand
 	case l.command && strings.HasPrefix(line, "  "):

@@ -164,14 +164,14 @@ func output(call gjson.Result, text string) string {
 	return `{"type":"function_call_output","call_id":"` + call.Get("call_id").String() + `","output":` + string(must(json.Marshal(text))) + `}`
 }
 
-// exchanges waits until all that was sent is in the ledger, and returns it in
-// order.
+// exchanges waits until all that was sent is in the ledger and in the archive, and
+// returns it in order.
 func (f *fixture) exchanges() []exchange.Exchange {
 	f.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		all := must(f.ledger.Exchanges(f.t.Context(), ledger.ExchangeQuery{Limit: 10_000}))
-		if len(all) >= f.sent {
+		if len(all) >= f.sent && !slices.ContainsFunc(all, f.unarchived) {
 			slices.Reverse(all)
 			return all
 		}
@@ -180,6 +180,14 @@ func (f *fixture) exchanges() []exchange.Exchange {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+func (f *fixture) unarchived(e exchange.Exchange) bool {
+	file, err := f.archive.Get(f.t.Context(), record.Key(e))
+	if err == nil {
+		err = file.Close()
+	}
+	return err != nil
 }
 
 // transcript writes turns as text, a line for each thing that the page has.

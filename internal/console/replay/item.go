@@ -86,7 +86,11 @@ func (c *composer) item(anchor, side string, n int, entry conversation.Entry) It
 		Anchor: anchor, Kind: string(entry.Kind), Title: title(entry), Size: len(entry.Text), Cut: entry.Cut,
 		Folded: folded(entry), Secrets: c.secretsAt(side, entry.Place),
 	}
-	text, left := cutText(entry.Text, c.text)
+	text := entry.Text
+	if entry.Kind == conversation.Call && len(text) <= c.text {
+		text = readableScript(text)
+	}
+	text, left := cutText(text, c.text)
 	if left > 0 {
 		item.Left, item.All = left, c.all(side, n)
 	}

@@ -191,7 +191,7 @@ func (t *Turn) incomplete(doc *record.Document) {
 func unreadable(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "This exchange's record is not in the archive: it was erased, or is kept elsewhere by now."
+		return "This exchange's record is not in the archive: it was erased, is kept elsewhere by now, or has not arrived yet."
 	case errors.Is(err, record.ErrTooLarge):
 		return fmt.Sprintf("This exchange's record is larger than %s, too large to lay out: look at it raw, or download it.", conversation.Size(mostDocument))
 	}

@@ -72,7 +72,7 @@ func TestASessionWhoseFirstRecordsAreGoneShowsWhatItStillTells(t *testing.T) {
 	}
 	got := transcript(Turns(t.Context(), f.archive, facts, 1, 100))
 	want := `turn 1 completed
-! This exchange's record is not in the archive: it was erased, or is kept elsewhere by now.
+! This exchange's record is not in the archive: it was erased, is kept elsewhere by now, or has not arrived yet.
 turn 2 completed
 … Prompt: first
 … Answer: one
