@@ -83,7 +83,8 @@ type composer struct {
 // item makes the page's item of an entry, the nth of its side.
 func (c *composer) item(anchor, side string, n int, entry conversation.Entry) Item {
 	item := Item{
-		Anchor: anchor, Kind: string(entry.Kind), Title: title(entry), Size: len(entry.Text), Cut: entry.Cut,
+		Anchor: anchor, Kind: string(entry.Kind), Title: title(entry), Size: len(entry.Text),
+		Cut: entry.Cut && entry.Kind != conversation.Note,
 		Folded: folded(entry), Secrets: c.secretsAt(side, entry.Place),
 	}
 	text := entry.Text

@@ -143,7 +143,7 @@ func TestASessionsPageShowsWhatAPersonLooksFor(t *testing.T) {
 		"a retry":                    "sends turn <a href=\"#turn-4\">4</a> again",
 		"what was tried again":       "tried again in turn",
 		"an answer that was cut":     "cut off here",
-		"an escape sequence":         `<span class="ctl">␛</span>[31mred`,
+		"an escape sequence":         `<span class="ctl">\x1b</span>[31mred`,
 		"a mark of direction":        `<span class="ctl">U&#43;202E</span>gnp.exe`,
 		"how the time went":          "waiting for OpenAI",
 		"a way to all of a long one": "/item?n=",

@@ -129,7 +129,7 @@ func functions() template.FuncMap {
 	return template.FuncMap{
 		"thousands": thousands, "plural": plural, "duration": duration, "cost": cost, "tokens": tokens,
 		"cachedShare": cachedShare, "totalCost": totalCost, "totalTokens": totalTokens,
-		"speaker": speaker, "outcome": outcomeWords, "size": size, "line": line,
+		"speaker": speaker, "outcome": outcomeWords, "size": size, "line": line, "shortID": shortID,
 		"moment":         func(t time.Time) string { return t.UTC().Format(time.DateTime) },
 		"clock":          func(t time.Time) string { return t.UTC().Format(time.TimeOnly) },
 		"int64":          func(n int) int64 { return int64(n) },

@@ -147,15 +147,20 @@ func spell(r rune, raw string) string {
 		return fmt.Sprintf(`\x%02x`, raw[0])
 	case r == utf8.RuneError:
 		return raw
-	case r < 0x20:
-		return string(rune(0x2400) + r) // its picture: ␛ for an escape
-	case r == 0x7f:
-		return "␡"
+	case r < 0x100:
+		return fmt.Sprintf(`\x%02x`, r)
 	}
 	return fmt.Sprintf("U+%04X", r)
 }
 
-// Line returns text as one harmless line of at most so many characters.
+// shortID is enough of an id to tell it from its neighbours: its end, as ids begin
+// with their time.
+func shortID(id string) string {
+	const enough = 12
+	return line(id[max(0, len(id)-enough):], enough)
+}
+
+// line returns text as one harmless line of at most so many characters.
 func line(text string, most int) string {
 	if len(text) > 4*most { // never fold a megabyte for a line
 		text = text[:4*most]

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,6 +64,14 @@ type Turn struct {
 
 // Dim says that the turn matters little to who reads the conversation.
 func (t *Turn) Dim() bool { return t.Exchange.Warmup || t.RetriedBy > 0 }
+
+// Says reports whether the answer's own text tells of an error.
+func (t *Turn) Says() bool {
+	return slices.ContainsFunc(t.Answered, func(i Item) bool { return i.Kind == string(conversation.Failure) })
+}
+
+// Used says that the exchange used tokens, or may have.
+func (t *Turn) Used() bool { return t.Exchange.Usage.State != exchange.UsageNone }
 
 // Empty says that the turn says nothing.
 func (t *Turn) Empty() bool {
