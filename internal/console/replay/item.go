@@ -84,7 +84,7 @@ type composer struct {
 func (c *composer) item(anchor, side string, n int, entry conversation.Entry) Item {
 	item := Item{
 		Anchor: anchor, Kind: string(entry.Kind), Title: title(entry), Size: len(entry.Text),
-		Cut: entry.Cut && entry.Kind != conversation.Note,
+		Cut:    entry.Cut && entry.Kind != conversation.Note,
 		Folded: folded(entry), Secrets: c.secretsAt(side, entry.Place),
 	}
 	text := entry.Text

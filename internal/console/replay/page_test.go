@@ -114,7 +114,7 @@ func escaped(page, text string) bool {
 
 // addresses are all pages there are about what the fixture recorded.
 func (f *fixture) addresses() []string {
-	all := []string{sessionsPath, recordsPath, recordsPath + "/search", sessionAddress(alice, thread), sessionAddress(alice, thread) + "&all=1"}
+	all := []string{sessionsPath, recordsPath, recordsPath + "/search", recordsPath + "/origin", sessionAddress(alice, thread), sessionAddress(alice, thread) + "&all=1"}
 	for _, e := range f.exchanges() {
 		at := recordAddress(e.ID)
 		all = append(all, at, at+"?whole=1", at+"/raw?side=request", at+"/raw?side=response", at+"/item?side=request&n=0")
@@ -294,6 +294,32 @@ func TestASearchFindsWhatWasSaid(t *testing.T) {
 	}
 	if answer := f.search("", ""); answer.Code != http.StatusBadRequest {
 		t.Errorf("a search for nothing: %d", answer.Code)
+	}
+}
+
+func TestWhoSaidItIsAnswered(t *testing.T) {
+	f := newFixture(t)
+	f.tell()
+	wrong := f.exchanges()[3]
+	ask := func(text string) string {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, recordsPath+"/origin", strings.NewReader(url.Values{"text": {text}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return f.ask(r).Body.String()
+	}
+	for _, text := range []string{"currently experiencing HIGH demand", "server had an error while processing", "see " + wrong.UpstreamRequestID} {
+		page := ask(text)
+		for _, want := range []string{"<strong>OpenAI</strong> said: ", "in words of its own", "Advice about failed.", "1 exchange said it", recordAddress(wrong.ID)} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%q: the page lacks %q:\n%s", text, want, page)
+			}
+		}
+	}
+	if page := ask("the moon"); !strings.Contains(page, "None said it") {
+		t.Errorf("what nobody said:\n%s", page)
+	}
+	f.frame.withheld = []string{alice}
+	if page := ask("high demand"); strings.Contains(page, wrong.ID) || !strings.Contains(page, "2 exchanges left out") {
+		t.Errorf("it tells what may not be read:\n%s", page)
 	}
 }
 

@@ -19,8 +19,8 @@ type recordList struct {
 	Filter  filter
 	Records []exchange.Exchange
 	// Older is where the list goes on; empty at its end.
-	Older  string
-	Search string
+	Older          string
+	Search, Origin string
 }
 
 // records shows the list of records.
@@ -37,7 +37,7 @@ func (v *view) records() error {
 	if err != nil {
 		return err
 	}
-	list := recordList{Filter: f, Records: all, Search: recordsPath + "/search"}
+	list := recordList{Filter: f, Records: all, Search: recordsPath + "/search", Origin: recordsPath + "/origin"}
 	if len(all) > listed {
 		list.Records = all[:listed]
 		list.Older = f.older(recordsPath, all[listed-1].ID)
@@ -50,16 +50,14 @@ type recordPage struct {
 	Exchange exchange.Exchange
 	URI      string
 	// Turn has the conversation: what is new in it, or with Whole all of it.
-	Turn   *Turn
-	Whole  bool
-	Beside []Secret
+	Turn  *Turn
+	Whole bool
 	// Secrets are all findings.
 	Secrets           []Secret
 	Purged            []record.Purge
 	Request, Response *message
-	// Shown is what Codex printed of an error.
-	Shown  *conversation.Shown
-	Advice string
+	// Verdict says who said that it went wrong; nil if it went well.
+	Verdict *verdict
 }
 
 // message is one side of a record beside its body.
@@ -90,29 +88,19 @@ func (v *view) record(e exchange.Exchange) error {
 	for _, f := range e.Findings {
 		page.Secrets = append(page.Secrets, newSecret(&e, f))
 	}
-	var body []byte
-	promo := ""
 	if doc.Response != nil {
 		page.Response = newMessage(e.ID, sideResponse, "Answer", doc.Response)
-		body, promo = doc.Response.Bytes(), doc.Response.Header.Get("X-Codex-Promo-Message")
 	}
-	if e.ErrorOrigin != "" || e.Outcome != exchange.Completed {
-		broken := e.Outcome == exchange.UpstreamError || e.Outcome == exchange.Interrupted
-		if shown, ok := conversation.Show(e.Status, promo, body, broken); ok {
-			shown.Text = line(shown.Text, 1000)
-			page.Shown = &shown
-		}
-		if v.Advice != nil {
-			page.Advice = v.Advice(e)
-		}
+	if found, wrong := v.verdict(e, doc); wrong {
+		page.Verdict = &found
 	}
-	page.Turn = wholeTurn(e, doc, body, page.Whole)
+	page.Turn = wholeTurn(e, doc, page.Whole)
 	return v.page("Record "+e.ID, "record", page)
 }
 
 // wholeTurn lays out a record by itself: all of its request, or what the model had
 // not heard before.
-func wholeTurn(e exchange.Exchange, doc *record.Document, answer []byte, whole bool) *Turn {
+func wholeTurn(e exchange.Exchange, doc *record.Document, whole bool) *Turn {
 	t := &Turn{Exchange: e}
 	body := doc.Request.Bytes()
 	request := conversation.ReadRequest(body)
@@ -137,8 +125,10 @@ func wholeTurn(e exchange.Exchange, doc *record.Document, answer []byte, whole b
 		}
 		add(&t.Asked, sideRequest, i, entry)
 	}
-	for i, entry := range conversation.ReadResponse(answer) {
-		add(&t.Answered, sideResponse, i, entry)
+	if doc.Response != nil {
+		for i, entry := range conversation.ReadResponse(doc.Response.Bytes()) {
+			add(&t.Answered, sideResponse, i, entry)
+		}
 	}
 	t.incomplete(doc)
 	return t
@@ -212,7 +202,7 @@ func size(n any) string {
 	return ""
 }
 
-// sides are the names of sides that an address may have.
+// side is which side of a record the address names.
 func (v *view) side() (record.Side, error) {
 	switch side := record.Side(v.r.URL.Query().Get("side")); side {
 	case record.SideRequest, record.SideResponse:

@@ -116,6 +116,8 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("GET "+recordsPath, p.seen((*view).records))
 	mux.HandleFunc("GET "+recordsPath+"/search", p.seen((*view).searchForm))
 	mux.HandleFunc("POST "+recordsPath+"/search", p.seen((*view).search))
+	mux.HandleFunc("GET "+recordsPath+"/origin", p.seen((*view).originForm))
+	mux.HandleFunc("POST "+recordsPath+"/origin", p.seen((*view).origin))
 	mux.HandleFunc("GET "+recordsPath+"/{id}", p.read((*view).record))
 	mux.HandleFunc("GET "+recordsPath+"/{id}/item", p.read((*view).item))
 	mux.HandleFunc("GET "+recordsPath+"/{id}/raw", p.read((*view).raw))

@@ -66,12 +66,7 @@ type progress struct {
 // is searched for is content: it comes in a form, and never stands in an
 // address. Whoever leaves the page ends the search.
 func (v *view) search() error {
-	const mostForm = 64 << 10
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, mostForm)
-	if err := v.r.ParseForm(); err != nil {
-		return badRequest("The form could not be read.")
-	}
-	f, err := v.filter()
+	f, err := v.form()
 	if err != nil {
 		return err
 	}
