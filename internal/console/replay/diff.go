@@ -4,6 +4,9 @@ import (
 	"strings"
 )
 
+// mostRuns bounds what a text is cut into; what is left is one more run.
+const mostRuns = 4000
+
 // lay cuts a text into runs: the lines of patches, diffs and code stand out.
 // isCall says that it is what a tool is called with.
 func (s secretsByPlaceholder) lay(text string, isCall bool) []Run {
@@ -23,7 +26,7 @@ func (s secretsByPlaceholder) lay(text string, isCall bool) []Run {
 			end = len(text)
 		}
 		// The lines of a diff are runs of their own, as each may have a ground.
-		if next := layout.class(text[:end]); next != class || next == classAdded || next == classDeleted {
+		if next := layout.class(text[:end]); len(runs) < mostRuns && (next != class || next == classAdded || next == classDeleted) {
 			flush()
 			class = next
 		}

@@ -65,7 +65,7 @@ type limits struct {
 // pageLimits are those of a session's page; wholeLimits those of one item's own.
 var (
 	pageLimits  = limits{text: 16 << 10, lines: 12, long: 80, picture: 1 << 20, pictures: 8 << 20}
-	wholeLimits = limits{text: 4 << 20, lines: 1 << 30, long: 1 << 30, picture: 8 << 20, pictures: 16 << 20}
+	wholeLimits = limits{text: 1 << 20, lines: 1 << 30, long: 1 << 30, picture: 8 << 20, pictures: 16 << 20}
 )
 
 // composer makes the items of one record.

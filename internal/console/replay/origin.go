@@ -102,7 +102,7 @@ func (v *view) origin() error {
 		return err
 	}
 	page := originPage{Filter: f, Text: text, Hidden: v.Frame.Hidden(v.r), Running: true, Path: v.r.URL.Path}
-	return v.Frame.Layout(v.w, v.r, "Who said it?", func(w io.Writer) error {
+	return v.layout("Who said it?", func(w io.Writer) error {
 		if err := v.part(w, "origin", page); err != nil {
 			return err
 		}

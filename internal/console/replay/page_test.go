@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
@@ -146,6 +147,7 @@ func TestASessionsPageShowsWhatAPersonLooksFor(t *testing.T) {
 		"an escape sequence":         `<span class="ctl">\x1b</span>[31mred`,
 		"a mark of direction":        `<span class="ctl">U&#43;202E</span>gnp.exe`,
 		"how the time went":          "waiting for OpenAI",
+		"a tool's time":              "tool on the developer’s side",
 		"a way to all of a long one": "/item?n=",
 		"the session's cost so far":  "so far $",
 	} {
@@ -218,7 +220,9 @@ func TestNothingHostileRunsInABrowser(t *testing.T) {
 	mux.Handle("/console/", f.pages)
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	command := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(),
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(),
 		"--virtual-time-budget=3000", "--dump-dom", server.URL+sessionAddress(alice, thread))
 	command.WaitDelay = 5 * time.Second
 	dom, err := command.Output()

@@ -167,6 +167,8 @@ type view struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	viewer Viewer
+	// begun says that a page has begun to be written.
+	begun bool
 }
 
 // seen makes a handler of a page that everybody may see who is signed in.
@@ -178,7 +180,7 @@ func (p *pages) seen(page func(*view) error) http.HandlerFunc {
 		if !ok {
 			return
 		}
-		v := &view{p, w, r, viewer}
+		v := &view{pages: p, w: w, r: r, viewer: viewer}
 		if err := page(v); err != nil {
 			v.fail(err)
 		}
@@ -223,15 +225,26 @@ func (v *view) fail(err error) {
 	if !errors.As(err, &shown) {
 		v.Log.Error("a page of the console could not be made", "path", v.r.URL.Path, "error", err)
 	}
-	v.w.WriteHeader(shown.status)
-	if err := v.page("Not shown", "failure", shown.text); err != nil {
+	if v.begun { // the page says so where it ends
+		err = v.part(v.w, "failure", shown.text)
+	} else {
+		v.w.WriteHeader(shown.status)
+		err = v.page("Not shown", "failure", shown.text)
+	}
+	if err != nil {
 		v.Log.Error("a page of the console could not be written", "path", v.r.URL.Path, "error", err)
 	}
 }
 
 // page writes a page of one template.
 func (v *view) page(title, name string, data any) error {
-	return v.Frame.Layout(v.w, v.r, title, func(w io.Writer) error { return v.part(w, name, data) })
+	return v.layout(title, func(w io.Writer) error { return v.part(w, name, data) })
+}
+
+// layout writes a page.
+func (v *view) layout(title string, body func(io.Writer) error) error {
+	v.begun = true
+	return v.Frame.Layout(v.w, v.r, title, body)
 }
 
 // part writes a part of a page.

@@ -86,7 +86,7 @@ func (v *view) search() error {
 		return failure{http.StatusServiceUnavailable, "As many searches run as may run at a time. Try again when one has ended."}
 	}
 	page := searchPage{Filter: f, Text: text, IgnoreCase: v.r.Form.Get("case") == "", Hidden: v.Frame.Hidden(v.r), Running: true, Path: recordsPath + "/search"}
-	return v.Frame.Layout(v.w, v.r, "Search", func(w io.Writer) error {
+	return v.layout("Search", func(w io.Writer) error {
 		if err := v.part(w, "search", page); err != nil {
 			return err
 		}

@@ -99,7 +99,7 @@ func (v *view) session() error {
 	}
 	page := newSessionPage(facts, turn, q.Get("all") != "")
 	page.Truncated = truncated
-	return v.Frame.Layout(v.w, v.r, "Session of "+developer, func(w io.Writer) error {
+	return v.layout("Session of "+developer, func(w io.Writer) error {
 		if err := v.part(w, "session", page); err != nil {
 			return err
 		}

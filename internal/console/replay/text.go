@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"codex-proxy/internal/exchange"
-	"codex-proxy/internal/terminal"
 )
 
 // Run is a part of a text that is laid out in one way, such as a line that a
@@ -74,7 +73,7 @@ func (s secretsByPlaceholder) spans(text string) []Span {
 	var all []Span
 	for text != "" {
 		if len(all) >= mostSpans {
-			return append(all, Span{Text: terminal.SafeLines(text), Class: classControl})
+			return append(all, Span{Text: spelled(text), Class: classControl})
 		}
 		at := placeholderForm.FindStringIndex(text)
 		if at == nil {
@@ -102,7 +101,7 @@ func visible(text string, most int) []Span {
 			all, text = append(all, Span{Text: text[:plain]}), text[plain:]
 		}
 		if len(all) >= most {
-			return append(all, Span{Text: terminal.SafeLines(text), Class: classControl})
+			return append(all, Span{Text: spelled(text), Class: classControl})
 		}
 		var spelled strings.Builder
 		for text != "" {
@@ -140,6 +139,21 @@ func unseen(r rune) bool {
 	return false
 }
 
+// spelled is text with all in it spelled out that cannot be seen.
+func spelled(text string) string {
+	var out strings.Builder
+	for text != "" {
+		r, size := utf8.DecodeRuneInString(text)
+		if unseen(r) {
+			out.WriteString(spell(r, text[:size]))
+		} else {
+			out.WriteString(text[:size])
+		}
+		text = text[size:]
+	}
+	return out.String()
+}
+
 // spell names a character that cannot be seen.
 func spell(r rune, raw string) string {
 	switch {
@@ -147,7 +161,7 @@ func spell(r rune, raw string) string {
 		return fmt.Sprintf(`\x%02x`, raw[0])
 	case r == utf8.RuneError:
 		return raw
-	case r < 0x100:
+	case r < 0xa0:
 		return fmt.Sprintf(`\x%02x`, r)
 	}
 	return fmt.Sprintf("U+%04X", r)
@@ -169,11 +183,7 @@ func line(text string, most int) string {
 	if runes := []rune(text); len(runes) > most {
 		text = string(runes[:most-1]) + "…"
 	}
-	var safe strings.Builder
-	for _, span := range visible(text, mostSpans) {
-		safe.WriteString(span.Text)
-	}
-	return safe.String()
+	return spelled(text)
 }
 
 // cutText returns the beginning of a text, at most so many bytes, that ends with a

@@ -70,6 +70,11 @@ func (t *Turn) Says() bool {
 	return slices.ContainsFunc(t.Answered, func(i Item) bool { return i.Kind == string(conversation.Failure) })
 }
 
+// Calls says that the answer called a tool, so that what follows is the tool's time.
+func (t *Turn) Calls() bool {
+	return slices.ContainsFunc(t.Answered, func(i Item) bool { return i.Kind == string(conversation.Call) })
+}
+
 // Used says that the exchange used tokens, or may have.
 func (t *Turn) Used() bool { return t.Exchange.Usage.State != exchange.UsageNone }
 
