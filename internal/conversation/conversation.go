@@ -52,6 +52,8 @@ type Entry struct {
 	// Place is where the entry's item stands in its body, as findings name it:
 	// "input[3]"; empty for what a stream put together.
 	Place string
+	// CallID joins a call and its output, where they have one.
+	CallID string
 	// Images are the pictures that the body itself holds.
 	Images []Image
 	// Sum is the same for entries that say the same. A conversation's history is

@@ -39,6 +39,27 @@ func sentEvents(body []byte) ([][]byte, bool) {
 	return events, true
 }
 
+// AnswerID returns the id under which a later request can go on from an answer,
+// or "" where it has none.
+func AnswerID(body []byte) string {
+	const most = 10 // events: it stands in one of the first
+	n := 0
+	for line := range bytes.Lines(body) {
+		data, _ := bytes.CutPrefix(bytes.TrimSpace(line), []byte("data:"))
+		event, ok := parse(data)
+		if !ok {
+			continue
+		}
+		if id := cmp.Or(event.Get("response.id").String(), event.Get("id").String()); id != "" {
+			return id
+		}
+		if n++; n == most {
+			break
+		}
+	}
+	return ""
+}
+
 // eventType is the type of a document that is an event, else empty.
 func eventType(document []byte) string {
 	body, _ := parse(document)

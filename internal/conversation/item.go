@@ -78,7 +78,8 @@ func (r *reader) call(item gjson.Result) {
 	if space := item.Get("namespace").String(); space != "" {
 		name = space + "." + name
 	}
-	if id := cmp.Or(item.Get("call_id").String(), item.Get("id").String()); id != "" {
+	id := cmp.Or(item.Get("call_id").String(), item.Get("id").String())
+	if id != "" {
 		if r.tools == nil {
 			r.tools = map[string]string{}
 		}
@@ -94,7 +95,7 @@ func (r *reader) call(item gjson.Result) {
 	if text == "" {
 		text = readable(item)
 	}
-	r.add(Entry{Kind: Call, Name: name, Text: text})
+	r.add(Entry{Kind: Call, Name: name, Text: text, CallID: id})
 	if result := item.Get("output"); result.Exists() && result.Type != gjson.Null {
 		r.add(Entry{Kind: Output, Name: name, Text: unwrapped(result)})
 	}
@@ -106,7 +107,7 @@ func (r *reader) output(item gjson.Result) {
 	name := cmp.Or(r.tools[id], item.Get("name").String(), strings.TrimSuffix(item.Get("type").String(), "_call_output"))
 	for _, path := range []string{"output", "content"} {
 		if value := item.Get(path); value.Exists() {
-			r.add(Entry{Kind: Output, Name: name, Text: unwrapped(value)})
+			r.add(Entry{Kind: Output, Name: name, Text: unwrapped(value), CallID: id})
 			return
 		}
 	}

@@ -50,3 +50,17 @@ data: {"type":"response.completed","response":{}}
 		t.Error("an output has another sum without its call")
 	}
 }
+
+func TestAnAnswersIDIsFoundWhateverItsForm(t *testing.T) {
+	for body, want := range map[string]string{
+		"event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\"}}\n\n":   "resp_1",
+		`{"type":"codex.rate_limits"}` + "\n" + `{"type":"response.created","response":{"id":"resp_2"}}` + "\n": "resp_2",
+		`{"id":"resp_3","object":"response"}`: "resp_3",
+		`{"error":{"message":"no"}}`:          "",
+		"no JSON":                             "",
+	} {
+		if got := AnswerID([]byte(body)); got != want {
+			t.Errorf("%q has the id %q, want %q", body, got, want)
+		}
+	}
+}

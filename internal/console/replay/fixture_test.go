@@ -153,9 +153,9 @@ func (c *talk) say(items ...string) []gjson.Result {
 }
 
 // prompt is a message of the developer's.
-func prompt(text string) string { return said("user", text) }
+func prompt(text string) string { return roleSaid("user", text) }
 
-func said(role, text string) string {
+func roleSaid(role, text string) string {
 	return `{"type":"message","role":"` + role + `","content":[{"type":"input_text","text":` + string(must(json.Marshal(text))) + `}]}`
 }
 

@@ -159,7 +159,7 @@ func folded(entry conversation.Entry) bool {
 	case conversation.Instructions, conversation.Reasoning:
 		return true
 	case conversation.Note:
-		return !entry.Cut && len(entry.Text) > 200
+		return !entry.Cut && (len(entry.Text) > 200 || strings.HasPrefix(entry.Text, "[tools"))
 	}
 	return isContext(entry)
 }
@@ -198,10 +198,12 @@ func title(entry conversation.Entry) string {
 		}
 		return "Error " + name
 	}
-	if strings.HasPrefix(entry.Text, "[compaction") {
+	switch {
+	case strings.HasPrefix(entry.Text, "[compaction"):
 		return "Earlier conversation, compacted"
-	}
-	if name == "" {
+	case strings.HasPrefix(entry.Text, "[tools"), strings.HasPrefix(entry.Text, "[additional_tools"):
+		return "Tools on offer"
+	case name == "":
 		return "Note"
 	}
 	return name

@@ -61,7 +61,7 @@ func (f *fixture) tell() {
 		simulated.Answer{Text: "I will not print it.", Calls: []simulated.Call{{Name: "exec", Input: "const result = await tools.exec_command({cmd: \"git diff --stat\\ngit log -1\", workdir: \"/work\"});\ntext(result.output);\n"}}},
 		simulated.Say("All is clean."),
 	)
-	calls := c.say(said("developer", "You are a coding agent. Work in the repository, keep changes small, and run the tests.\nNever push."),
+	calls := c.say(roleSaid("developer", "You are a coding agent. Work in the repository, keep changes small, and run the tests.\nNever push."),
 		prompt("<environment_context>\n  <cwd>/work/parser</cwd>\n  <shell>bash</shell>\n</environment_context>"),
 		prompt("The parser takes a text of spaces for a node.\nFind out why and mend it."))
 	lines := "--- FAIL: TestParse (0.00s)\n    parser_test.go:14: parse(\"  \") = Node{}, want an error\n" + strings.Repeat("=== RUN   TestParse/one_of_many_cases\n", 40) + "FAIL\n"

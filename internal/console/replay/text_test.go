@@ -2,6 +2,7 @@ package replay
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -135,6 +136,9 @@ func plainText(runs []Run) string {
 
 // entries are a request's, or an answer's: a kind and a text each.
 func entries(items ...string) []conversation.Entry {
+	if items[0] == "" {
+		return nil
+	}
 	body := `{"input":[` + strings.Join(items, ",") + `]}`
 	return conversation.ReadRequest([]byte(body)).Entries
 }
@@ -144,7 +148,7 @@ func TestWhatIsNewIsToldThroughCompactionAndSideTalk(t *testing.T) {
 		return `{"type":"message","role":"assistant","content":[{"type":"output_text","text":"` + text + `"}]}`
 	}
 	const sealed = `{"type":"compaction","encrypted_content":"gAAAA"}`
-	rules := said("developer", "Be brief.")
+	rules := roleSaid("developer", "Be brief.")
 	var known seen
 	for i, turn := range []struct {
 		asked    []string
@@ -161,11 +165,18 @@ func TestWhatIsNewIsToldThroughCompactionAndSideTalk(t *testing.T) {
 		// What came before is compacted; what the developer said is kept.
 		{asked: []string{rules, prompt("go"), prompt("on"), sealed, prompt("and on")}, answer: answered("three"), want: []bool{false, false, false, false, true}},
 		{asked: []string{rules, prompt("go"), prompt("on"), sealed, prompt("and on")}, answer: answered("three"), want: []bool{false, false, false, false, false}, again: true},
-		// A WebSocket goes on from the answer without what was said before.
-		{asked: []string{prompt("go")}, previous: "resp_1", answer: answered("four"), want: []bool{true}},
+		// A WebSocket goes on from an answer without what was said before.
+		{asked: []string{prompt("go")}, previous: "resp_6", answer: answered("four"), want: []bool{true}},
+		{asked: []string{prompt("go")}, previous: "resp_7", answer: answered("five"), want: []bool{true}},
+		{asked: []string{prompt("go")}, previous: "resp_7", answer: answered("five"), want: []bool{false}, again: true},
+		// A new connection begins with a warm-up, and says all else again.
+		{asked: []string{rules}, want: []bool{false}},
+		{asked: []string{prompt("go"), prompt("on"), sealed, prompt("and on"), prompt("now")}, previous: "resp_10", answer: answered("six"), want: []bool{false, false, false, false, true}},
+		// It goes on from what nobody knows.
+		{asked: []string{prompt("go")}, previous: "resp_0", answer: answered("seven"), want: []bool{true}},
 	} {
 		request := conversation.ReadRequest([]byte(`{"previous_response_id":"` + turn.previous + `","input":[` + strings.Join(turn.asked, ",") + `]}`))
-		got := known.turn(request, entries(turn.answer))
+		got := known.turn(request, entries(turn.answer), fmt.Sprintf("resp_%d", i+1))
 		if diff := gocmp.Diff(turn.want, got.is); diff != "" || got.again != turn.again {
 			t.Errorf("turn %d: again %t (-want +got):\n%s", i+1, got.again, diff)
 		}

@@ -131,11 +131,15 @@ func (t *Turn) read(ctx context.Context, archive record.Source, known *seen, roo
 	body := doc.Request.Bytes()
 	request := conversation.ReadRequest(body)
 	var answer []conversation.Entry
+	id := ""
 	if doc.Response != nil {
-		answer = conversation.ReadResponse(doc.Response.Bytes())
+		answered := doc.Response.Bytes()
+		answer, id = conversation.ReadResponse(answered), conversation.AnswerID(answered)
 	}
-	begins := known.turns == 0
-	fresh := known.turn(request, answer)
+	known.name(request.Entries)
+	known.name(answer)
+	begins := known.turns == 0 && request.Previous == ""
+	fresh := known.turn(request, answer, id)
 	if !shown {
 		return fresh.again
 	}

@@ -22,7 +22,7 @@ func TestEachTurnShowsWhatIsNewInIt(t *testing.T) {
 		simulated.Say("On it."),
 		simulated.Say("On it."),
 	)
-	answer := c.say(said("developer", "Keep changes small."), prompt("<environment_context>\n  <cwd>/work</cwd>\n</environment_context>"), prompt("Do the tests pass?"))
+	answer := c.say(roleSaid("developer", "Keep changes small."), prompt("<environment_context>\n  <cwd>/work</cwd>\n</environment_context>"), prompt("Do the tests pass?"))
 	c.say(output(answer[2], "ok  	example.com/a	0.1s"))
 	c.say(prompt("continue"))
 	c.say() // Codex tries again
