@@ -55,7 +55,7 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 		check(t, err)
 	}
 	check(t, developers.SetLastUsed(ctx, map[string]time.Time{credential.ID: time.Now()}))
-	calls(t, "the table of tokens", tables, "BatchGetItem", "GetItem", "UpdateItem")
+	calls(t, "the table of tokens", tables, standin.ServerCalls.Tokens...)
 
 	ledger := dynamodb.NewLedger(api, dynamodb.DefaultUsageTable)
 	check(t, ledger.Ping(ctx))
@@ -65,7 +65,7 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 	}
 	_, err = ledger.Spent(ctx, d.ID, "", ledgertest.Start, ledgertest.Start.AddDate(0, 1, 0))
 	check(t, err)
-	calls(t, "the table of usage", tables, "BatchGetItem", "GetItem", "PutItem", "Query")
+	calls(t, "the table of usage", tables, standin.ServerCalls.Usage...)
 
 	archive := s3.NewArchive(s3.Connect(loaded), s3.Location{Bucket: "archive"}, "")
 	check(t, archive.Ping(ctx))
@@ -76,7 +76,7 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 		check(t, err)
 		check(t, r.Close())
 	}
-	calls(t, "the bucket", bucket, "GET", "GET list-type", "POST uploadId", "POST uploads", "PUT", "PUT uploadId")
+	calls(t, "the bucket", bucket, standin.ServerCalls.Archive...)
 
 	secret, err := secretsmanager.Open(ctx, secretsmanager.Connect(loaded), "openai", func(text string) (string, error) { return text, nil },
 		secretsmanager.Options{Log: slog.New(slog.DiscardHandler), Now: time.Now})
@@ -89,8 +89,7 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 // calls checks which calls were made since the last time.
 func calls(t *testing.T, of string, line *standin.Line, want ...string) {
 	t.Helper()
-	slices.Sort(want)
-	if diff := cmp.Diff(want, line.Operations()); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), line.Operations()); diff != "" {
 		t.Errorf("calls of %s (-want +got):\n%s", of, diff)
 	}
 	line.Forget()
