@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -287,5 +288,29 @@ func TestEveryParameterIsDescribedAndUsed(t *testing.T) {
 func TestTheTemplateFitsIntoOneCall(t *testing.T) {
 	if len(aws.Template) > 51_200 {
 		t.Errorf("the template has %d bytes, and CloudFormation takes 51,200 in a call", len(aws.Template))
+	}
+}
+
+func TestThePackageReadsItsTemplateAsYAMLDoes(t *testing.T) {
+	template := parse(t)
+	parameters, resources := at(template, "Parameters").(tree), at(template, "Resources").(tree)
+	for _, p := range aws.Parameters() {
+		value := ""
+		if standard := at(parameters, p.Name+".Default"); standard != nil {
+			value = fmt.Sprint(standard)
+		}
+		expect(t, parameters, map[string]any{p.Name + ".Description": p.Description})
+		if p.Default != value {
+			t.Errorf("the default of %s is read as %q, want %q", p.Name, p.Default, value)
+		}
+	}
+	for _, r := range aws.Resources() {
+		expect(t, resources, map[string]any{r.Name + ".Type": r.Type})
+		if r.Optional != (at(resources, r.Name+".Condition") != nil) {
+			t.Errorf("%s is read as optional: %t", r.Name, r.Optional)
+		}
+	}
+	if len(aws.Parameters()) != len(parameters) || len(aws.Resources()) != len(resources) {
+		t.Errorf("%d parameters and %d resources are read, want %d and %d", len(aws.Parameters()), len(aws.Resources()), len(parameters), len(resources))
 	}
 }
