@@ -42,7 +42,10 @@ type Account struct {
 type Cloud struct {
 	Account Account
 
-	say     func(line string)
+	say func(line string)
+	// owner is the account that must own a bucket, as names of buckets are the whole
+	// world's: another's is never read or written.
+	owner   string
 	pace    time.Duration
 	stacks  *cloudformation.Client
 	secrets *secretsmanager.Client
@@ -73,7 +76,7 @@ func Connect(ctx context.Context, config aws.Config, say func(line string)) (*Cl
 	}
 	return &Cloud{
 		Account: Account{ID: aws.ToString(who.Account), Caller: aws.ToString(who.Arn), Region: config.Region},
-		say:     say, pace: pace,
+		say:     say, pace: pace, owner: aws.ToString(who.Account),
 		stacks:  cloudformation.NewFromConfig(config),
 		secrets: secretsmanager.NewFromConfig(config),
 		// Bucket names are host names on AWS alone.
@@ -128,7 +131,7 @@ func credentialsLost(err error) bool {
 }
 
 func isDenied(code string) bool {
-	return code == "AccessDenied" || code == "AccessDeniedException" || code == "UnauthorizedOperation"
+	return code == "AccessDenied" || code == "Forbidden" || code == "AccessDeniedException" || code == "UnauthorizedOperation"
 }
 
 // is tells whether an error is AWS's of one of these codes.

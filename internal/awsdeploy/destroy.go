@@ -75,8 +75,7 @@ func (c *Cloud) DeleteData(ctx context.Context, name string) error {
 
 // deleteBucket deletes a bucket with all that is in it.
 func (c *Cloud) deleteBucket(ctx context.Context, bucket string) error {
-	owner := &c.Account.ID
-	pages := s3.NewListObjectsV2Paginator(c.objects, &s3.ListObjectsV2Input{Bucket: &bucket, ExpectedBucketOwner: owner})
+	pages := s3.NewListObjectsV2Paginator(c.objects, &s3.ListObjectsV2Input{Bucket: &bucket, ExpectedBucketOwner: &c.owner})
 	for deleted := 0; pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if is(err, "NoSuchBucket") {
@@ -93,7 +92,7 @@ func (c *Cloud) deleteBucket(ctx context.Context, bucket string) error {
 			objects = append(objects, types.ObjectIdentifier{Key: object.Key})
 		}
 		out, err := c.objects.DeleteObjects(ctx, &s3.DeleteObjectsInput{
-			Bucket: &bucket, ExpectedBucketOwner: owner, Delete: &types.Delete{Objects: objects, Quiet: aws.Bool(true)},
+			Bucket: &bucket, ExpectedBucketOwner: &c.owner, Delete: &types.Delete{Objects: objects, Quiet: aws.Bool(true)},
 		})
 		if err != nil {
 			return fmt.Errorf("empty the bucket %s: %w", bucket, explain(err))
@@ -105,7 +104,7 @@ func (c *Cloud) deleteBucket(ctx context.Context, bucket string) error {
 			c.say(fmt.Sprintf("  %d objects of %s are deleted.", deleted, bucket))
 		}
 	}
-	if _, err := c.objects.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &bucket, ExpectedBucketOwner: owner}); err != nil && !is(err, "NoSuchBucket") {
+	if _, err := c.objects.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &bucket, ExpectedBucketOwner: &c.owner}); err != nil && !is(err, "NoSuchBucket") {
 		return fmt.Errorf("delete the bucket %s: %w", bucket, explain(err))
 	}
 	return nil

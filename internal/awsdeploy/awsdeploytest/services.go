@@ -100,3 +100,10 @@ func (a *AWS) logLines() any {
 	}
 	return map[string]any{"events": events}
 }
+
+// Leave marks a secret for deletion.
+func (a *AWS) Leave(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.secrets[name].leaving = true
+}
