@@ -50,6 +50,7 @@ type commands struct {
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`
 	Version versionCommand `cmd:"" help:"Print the version, the commit and its date, and the toolchain that built it."`
+	AWS     awsCommand     `cmd:"" name:"aws" help:"Make, show, check and remove an installation on AWS: deploy, status, smoke, destroy."`
 }
 
 // console is what a command talks through: its streams and the settings that

@@ -55,7 +55,8 @@ type Cloud struct {
 	logs    *cloudwatchlogs.Client
 }
 
-// pace is the pause between two looks at something that AWS works on.
+// pace is the longest pause between two looks at something that AWS works on; the
+// first are shorter.
 const pace = 2 * time.Second
 
 // Connect asks AWS who the credentials belong to. say is told, line by line, what
@@ -89,9 +90,9 @@ func Connect(ctx context.Context, config aws.Config, say func(line string)) (*Cl
 
 var errNoCredentials = errors.New("there are no AWS credentials that work here: sign in ('aws sso login', 'aws configure'), name a profile with --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 
-// wait pauses between two looks.
-func (c *Cloud) wait(ctx context.Context) error {
-	timer := time.NewTimer(c.pace)
+// wait pauses after so many looks.
+func (c *Cloud) wait(ctx context.Context, looks int) error {
+	timer := time.NewTimer(min(c.pace, c.pace/32<<min(looks, 5)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

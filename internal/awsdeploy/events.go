@@ -35,7 +35,7 @@ func (c *Cloud) follow(ctx context.Context, id string, before map[string]bool) (
 	if told == nil {
 		told = map[string]bool{}
 	}
-	for failed := 0; ; {
+	for looks, failed := 0, 0; ; looks++ {
 		// A state that was read before the first sign may be the one from before.
 		begun := len(before) == 0 || len(told) > len(before)
 		s, err := c.look(ctx, id, told)
@@ -50,7 +50,7 @@ func (c *Cloud) follow(ctx context.Context, id string, before map[string]bool) (
 				return nil, fmt.Errorf("%w. CloudFormation goes on by itself: run the same command again to follow it", err)
 			}
 		}
-		if err := c.wait(ctx); err != nil {
+		if err := c.wait(ctx, looks); err != nil {
 			return nil, fmt.Errorf("stopped waiting (%w). CloudFormation goes on by itself: run the same command again to follow it", err)
 		}
 	}

@@ -5,8 +5,7 @@ import "time"
 // Hurry lets a test look at AWS again at once.
 func (c *Cloud) Hurry() { c.pace = time.Nanosecond }
 
-// OwnerIs makes another account the one that must own buckets: what stands in for
-// S3 has no account numbers.
+// OwnerIs makes another account the one that must own buckets.
 func (c *Cloud) OwnerIs(owner string) { c.owner = owner }
 
 // Clock gives a Smoke the time, and tells when the first piece of a streamed answer

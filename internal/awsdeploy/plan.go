@@ -87,20 +87,6 @@ func changed(s *stack, given map[string]string) (parameters []types.Parameter) {
 	return parameters
 }
 
-// CheckParameters refuses parameters that the template does not have.
-func CheckParameters(parameters map[string]string) error {
-	var names []string
-	for _, p := range template.Parameters() {
-		names = append(names, p.Name)
-	}
-	for name := range parameters {
-		if !slices.Contains(names, name) {
-			return fmt.Errorf("the template has no parameter %q: it has %s", name, strings.Join(names, ", "))
-		}
-	}
-	return nil
-}
-
 // planLimit bounds the wait for a change set.
 const planLimit = 5 * time.Minute
 
@@ -110,7 +96,7 @@ var errNoChangeSet = fmt.Errorf("CloudFormation has not compared the stack with 
 func (p *Plan) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, planLimit, errNoChangeSet)
 	defer cancel()
-	for {
+	for looks := 0; ; looks++ {
 		out, err := p.cloud.stacks.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet})
 		if err != nil {
 			return fmt.Errorf("read what would change: %w", explain(err))
@@ -126,7 +112,7 @@ func (p *Plan) read(ctx context.Context) error {
 			}
 			return fmt.Errorf("CloudFormation refuses the change: %s%s", reason, advice(reason))
 		}
-		if err := p.cloud.wait(ctx); err != nil {
+		if err := p.cloud.wait(ctx, looks); err != nil {
 			return err
 		}
 	}
@@ -199,3 +185,6 @@ func (p *Plan) Execute(ctx context.Context) (outputs map[string]string, err erro
 	}
 	return s.outputs, nil
 }
+
+// Region is the region that the plan is for.
+func (p *Plan) Region() string { return p.cloud.Account.Region }

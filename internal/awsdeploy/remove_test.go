@@ -2,7 +2,6 @@ package awsdeploy_test
 
 import (
 	"bytes"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ import (
 	"codex-proxy/internal/standin"
 )
 
-const archive = "team-a-archive-" + awsdeploytest.Account + "-eu-central-1"
+const archive = "team-a-archive-" + standin.Account + "-eu-central-1"
 
 // withStores is a fixture that has an S3 and a DynamoDB, too.
 func withStores(t *testing.T) (f *fixture, objects *sdks3.Client, tables *sdkdynamodb.Client) {
@@ -36,7 +35,6 @@ func withStores(t *testing.T) (f *fixture, objects *sdks3.Client, tables *sdkdyn
 		t.Fatal(err)
 	}
 	f.cloud = f.connect(loaded)
-	f.cloud.OwnerIs(os.Getenv("AWS_ACCESS_KEY_ID")) // in versitygw's eyes
 	return f, s3.Connect(standin.Config(objectsAt)), dynamodb.Connect(standin.Config(tablesAt))
 }
 

@@ -63,6 +63,13 @@ func (c *Cloud) describe(ctx context.Context, name string) (*stack, error) {
 	return s, nil
 }
 
+// Exists tells whether an installation has a stack that can be compared with the
+// template.
+func (c *Cloud) Exists(ctx context.Context, name string) (bool, error) {
+	s, err := c.describe(ctx, name)
+	return s != nil && !s.isDraft() && !s.isStillborn(), err
+}
+
 // settle brings the stack to where it can be changed, and returns it, or nil where
 // it is to be made: what is under way is waited for, and what is left of a creation
 // that failed is removed. The tables and the archive stay in any case.

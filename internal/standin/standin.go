@@ -21,14 +21,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
+// Account is the number of the account that owns everything.
+const Account = "123456789012"
+
 // startLimit bounds the wait for a stand-in to answer.
 const startLimit = 30 * time.Second
 
 // The region and the credentials that the stand-ins know; they mean nothing
-// elsewhere.
+// elsewhere. What stands in for S3 takes the access key for the account that owns a
+// bucket, so it is the account's number.
 const (
 	region    = "eu-central-1"
-	accessKey = "AKIDEXAMPLE"
+	accessKey = Account
 	secretKey = "standin-secret-key"
 )
 

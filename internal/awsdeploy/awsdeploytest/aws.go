@@ -3,7 +3,8 @@
 // CloudWatch and its logs. It speaks their protocols to the real SDK on loopback.
 //
 // It works only when it is asked: every reading of a stack's events lets one more
-// of them happen. So a test sees each state, and nothing depends on time.
+// of them happen (or as many as Stride is). So a test sees each state, and nothing
+// depends on time.
 package awsdeploytest
 
 import (
@@ -16,13 +17,15 @@ import (
 	"testing"
 )
 
-// Account is the number of the account.
+// Account is the number of the account, the same as internal/standin's.
 const Account = "123456789012"
 
 // AWS is an account in a region.
 type AWS struct {
 	// Address is where it answers.
 	Address string
+	// Stride is how many events happen at each reading.
+	Stride int
 
 	mu      sync.Mutex
 	calls   []string
@@ -42,7 +45,8 @@ type AWS struct {
 func New(t testing.TB) *AWS {
 	t.Helper()
 	a := &AWS{
-		sets: map[string]*changeSet{}, failing: map[string]string{}, existing: map[string]bool{}, secrets: map[string]*secret{},
+		Stride: 1,
+		sets:   map[string]*changeSet{}, failing: map[string]string{}, existing: map[string]bool{}, secrets: map[string]*secret{},
 		expired: func(string) bool { return false },
 	}
 	server := httptest.NewServer(a)

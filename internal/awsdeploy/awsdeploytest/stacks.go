@@ -100,14 +100,14 @@ func (a *AWS) describeStacks(name string) (any, *refusal) {
 	}{[]member{{s.ID, s.Name, s.Status, "2026-03-01T09:00:00Z", parameters, outputs}}}, nil
 }
 
-// describeEvents lets one more event happen and tells those that have, from new to
+// describeEvents lets events happen and tells those that have, from new to
 // old. A stack's status changes with the events of its own.
 func (a *AWS) describeEvents(name string) (any, *refusal) {
 	s := a.find(name)
 	if s == nil {
 		return nil, missing(name)
 	}
-	if len(s.coming) > 0 {
+	for i := 0; i < a.Stride && len(s.coming) > 0; i++ {
 		a.happen(s)
 	}
 	type member struct {
@@ -261,7 +261,7 @@ func (a *AWS) execute(id string) *refusal {
 	}
 	s.coming = append(s.coming, event{resource: s.Name, status: verb + "_COMPLETE", then: func() {
 		s.Parameters = set.parameters
-		s.outputs = map[string]string{"Url": "https://abcdefgh.lambda-url.eu-central-1.on.aws/", "TokensTable": s.Name + "-tokens", "LogGroup": "/aws/lambda/" + s.Name}
+		s.outputs = map[string]string{"Url": "https://abcdefgh.lambda-url.eu-central-1.on.aws/", "TokensTable": s.Name + "-tokens", "UsageTable": s.Name + "-usage", "Archive": "s3://" + s.Name + "-archive", "LogGroup": "/aws/lambda/" + s.Name}
 	}})
 	return nil
 }
