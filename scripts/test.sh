@@ -55,6 +55,17 @@ else
 fi
 npm ci --prefix internal/onboard/script/testdata/powershell --ignore-scripts --no-audit --no-fund --loglevel=error
 
+step "a browser for the console's pages (apt)"
+if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
+	as_root=
+	[ "$(id -u)" -eq 0 ] || as_root='sudo -n'
+	{ $as_root apt-get update && $as_root apt-get install -y --no-install-recommends chromium; } >/dev/null || true
+fi
+command -v chromium >/dev/null || echo "SKIPPED: what looks at pages in a browser; chromium is not installed"
+
+step "a validator of AWS's templates (npm)"
+npm ci --prefix deploy/aws/testdata/validate --ignore-scripts --no-audit --no-fund --loglevel=error
+
 step 'the Codex CLI and the stand-ins for AWS (npm, Go)'
 if command -v npm >/dev/null; then
 	sh scripts/standins.sh

@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"disk":           {"record"},
 	"s3":             {"record"},
 	"conversation":   {"record"},
+	"console/replay": {"console/access", "conversation", "ledger", "record"},
 }
 
 // TestImportsRunInOneDirection keeps cmd as the only place that knows adapters

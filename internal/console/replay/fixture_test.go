@@ -21,6 +21,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"codex-proxy/internal/admission"
+	"codex-proxy/internal/console/access"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/disk"
 	"codex-proxy/internal/exchange"
@@ -60,7 +61,7 @@ type fixture struct {
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	dir, ctx := t.TempDir(), t.Context()
-	f := &fixture{t: t, home: dir, openai: simulated.New(simulated.Options{}), frame: &frame{viewer: Viewer{Name: "auditor"}}}
+	f := &fixture{t: t, home: dir, openai: simulated.New(simulated.Options{}), frame: &frame{viewer: access.Viewer{Name: "auditor"}}}
 	log := slog.New(slog.DiscardHandler)
 	api := httptest.NewServer(f.openai)
 	developers := must(sqlite.OpenDevelopers(ctx, filepath.Join(dir, "developers.db")))
@@ -81,7 +82,7 @@ func newFixture(t testing.TB) *fixture {
 	limits := gateway.DefaultLimits()
 	g := gateway.New(gateway.Config{
 		Upstream: must(url.Parse(api.URL + "/v1")), Key: func() upstream.Key { return key }, Transport: transport,
-		Conversations: redaction.NewConversations(redaction.Default(secrets.Key{1, 2, 3}), time.Now),
+		Conversations: redaction.NewConversations(must(redaction.New(must(redaction.ParseSettings(nil)), secrets.Key{1, 2, 3}, time.Now)), time.Now),
 		Authenticator: developer.NewAuthenticator(developers, time.Now), Desk: admission.NewDesk(f.ledger, time.Now), Recorder: spool,
 		Rate: func(_, _ string, _ time.Time, u exchange.Usage) exchange.Cost {
 			return exchange.Cost{State: exchange.CostPriced, Nanos: u.Total * 1000}
@@ -243,20 +244,20 @@ func runText(runs []Run) string {
 
 // frame is a console with nothing but what the pages need of one.
 type frame struct {
-	viewer Viewer
+	viewer access.Viewer
 	// withheld are the developers whose words the viewer may not read.
 	withheld []string
 	reads    []string
 }
 
-func (f *frame) Who(http.ResponseWriter, *http.Request) (Viewer, bool) { return f.viewer, true }
+func (f *frame) Who(http.ResponseWriter, *http.Request) (access.Viewer, bool) { return f.viewer, true }
 
-func (f *frame) MayRead(_ context.Context, _ Viewer, developer string) (bool, error) {
+func (f *frame) MayRead(_ context.Context, _ access.Viewer, developer string) (bool, error) {
 	f.reads = append(f.reads, developer)
 	return !slices.Contains(f.withheld, developer), nil
 }
 
-func (f *frame) Ask(w http.ResponseWriter, _ *http.Request, _ Viewer, developer string) {
+func (f *frame) Ask(w http.ResponseWriter, _ *http.Request, _ access.Viewer, developer string) {
 	http.Error(w, "Why do you want to read what "+developer+" wrote?", http.StatusForbidden)
 }
 

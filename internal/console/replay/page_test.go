@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"codex-proxy/internal/console/access"
 	"codex-proxy/internal/openai"
 	"codex-proxy/internal/simulated"
 )
@@ -267,7 +268,7 @@ func TestWhatAPersonMayNotReadIsNotShown(t *testing.T) {
 		t.Errorf("the list of sessions, which holds no words: %d", list.Code)
 	}
 
-	f.frame.withheld, f.frame.viewer = nil, Viewer{Name: bob, Only: bob}
+	f.frame.withheld, f.frame.viewer = nil, access.Viewer{Name: bob, Only: bob}
 	for _, address := range []string{sessionAddress(alice, thread), recordAddress(id), recordAddress(id) + "/download"} {
 		if answer := f.get(address); answer.Code != http.StatusNotFound {
 			t.Errorf("%s for another developer: %d", address, answer.Code)

@@ -24,6 +24,7 @@ import (
 	"net/url"
 	"time"
 
+	"codex-proxy/internal/console/access"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/record"
@@ -47,26 +48,17 @@ type Ledger interface {
 	Sessions(ctx context.Context, q ledger.SessionQuery) ([]ledger.Session, error)
 }
 
-// Viewer is who looks at a page.
-type Viewer struct {
-	// Name is who it is, as the frame knows them.
-	Name string
-	// Only is the one developer whose exchanges they see, numbers too; empty for
-	// those who see everyone's.
-	Only string
-}
-
 // Frame is what the console has around these pages.
 type Frame interface {
 	// Who returns who asks. It answers the request itself, and returns false, when
 	// nobody is signed in, or someone who may not see lists of sessions.
-	Who(w http.ResponseWriter, r *http.Request) (Viewer, bool)
+	Who(w http.ResponseWriter, r *http.Request) (access.Viewer, bool)
 	// MayRead reports whether the viewer may now read what the developer wrote and
 	// was answered. It puts on record that they do.
-	MayRead(ctx context.Context, viewer Viewer, developer string) (bool, error)
+	MayRead(ctx context.Context, viewer access.Viewer, developer string) (bool, error)
 	// Ask answers a request for what MayRead does not allow yet: it asks for a
 	// reason, or says no.
-	Ask(w http.ResponseWriter, r *http.Request, viewer Viewer, developer string)
+	Ask(w http.ResponseWriter, r *http.Request, viewer access.Viewer, developer string)
 	// Layout writes a page with the given title around what body writes. Body
 	// may flush what it wrote.
 	Layout(w http.ResponseWriter, r *http.Request, title string, body func(io.Writer) error) error
@@ -166,7 +158,7 @@ type view struct {
 	*pages
 	w      http.ResponseWriter
 	r      *http.Request
-	viewer Viewer
+	viewer access.Viewer
 	// begun says that a page has begun to be written.
 	begun bool
 }
