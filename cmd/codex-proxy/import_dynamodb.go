@@ -19,23 +19,34 @@ import (
 	"codex-proxy/internal/terminal"
 )
 
+// importCommand takes over what another installation has.
 type importCommand struct {
-	FromDynamoDB string            `name:"from-dynamodb" required:"" help:"The table." placeholder:"TABLE" env:"-"`
+	FromDynamoDB string            `name:"from-dynamodb" required:"" xor:"from" help:"Table of plain tokens of an older installation." placeholder:"TABLE" env:"-"`
+	FromData     string            `name:"from-data" required:"" xor:"from" help:"Data directory of another codex-proxy, whose developers, teams and tokens go on here as they are." placeholder:"DIR" env:"-"`
 	Region       string            `help:"AWS region of the table, if not that of the AWS profile." env:"-"`
 	Endpoint     string            `help:"Address of DynamoDB, if not AWS's own." placeholder:"URL" env:"-"`
-	Map          map[string]string `help:"Attributes with names of their own, such as token=bearer,developer=login; also name, team, enabled and disabled." mapsep:"," placeholder:"FIELD=ATTRIBUTE,…" env:"-"`
+	Map          map[string]string `help:"Attributes of the table with names of their own, such as token=bearer,developer=login; also name, team, enabled and disabled." mapsep:"," placeholder:"FIELD=ATTRIBUTE,…" env:"-"`
 	DryRun       bool              `help:"Show what would be done, and do nothing." env:"-"`
 	jsonFlag
 }
 
 // Help is the long form of the command's help.
 func (*importCommand) Help() string {
-	return `An item of the table is a token in plain text and whose it is. Its attributes are found by their names, in this order and however they are written (user_id, userId): token: token, api_key, proxy_token, pk; developer: user, user_id, email, developer; name: name; team: team, group; enabled: enabled, active, status; disabled: disabled. --map names others.
+	return `--from-data takes over from another codex-proxy, such as when moving from one machine to DynamoDB (--store): developers and teams who are not there yet, and tokens that are still valid, by their hashes, so that nobody needs a new one. Nothing is written to the other.
 
-Developers who are not there yet are added, and tokens stored as SHA-256 only, so that everybody's Codex goes on with the token that it has. Who is there already stays as they are. The token of an item that is disabled is taken only when the developer is disabled too. What cannot be understood is left out and listed, by names of attributes and never by values. Nothing is written to DynamoDB, of which dynamodb:Scan is all that is needed; run again, it adds only what is new.`
+--from-dynamodb takes over from a table of plain tokens. An item of the table is a token in plain text and whose it is. Its attributes are found by their names, in this order and however they are written (user_id, userId): token: token, api_key, proxy_token, pk; developer: user, user_id, email, developer; name: name; team: team, group; enabled: enabled, active, status; disabled: disabled. --map names others.
+
+Developers who are not there yet are added, and tokens stored as SHA-256 only, so that everybody's Codex goes on with the token that it has. Who is there already stays as they are. The token of an item that is disabled is taken only when the developer is disabled too. What cannot be understood is left out and listed, by names of attributes and never by values. Nothing is written to that table, of which dynamodb:Scan is all that is needed; run again, it adds only what is new.`
 }
 
 func (cmd *importCommand) Run(c *console) error {
+	if cmd.FromData != "" {
+		return cmd.importData(c)
+	}
+	return cmd.importTable(c)
+}
+
+func (cmd *importCommand) importTable(c *console) error {
 	mapping, err := oldtable.ParseMapping(cmd.Map)
 	if err != nil {
 		return misuse("--map: %v", err)

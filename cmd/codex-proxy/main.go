@@ -38,7 +38,7 @@ type commands struct {
 	Developer developerCommand `cmd:"" help:"Add, list, change, disable and remove developers."`
 	Token     tokenCommand     `cmd:"" help:"Issue, list, revoke, rotate and import developers' tokens."`
 	Team      teamCommand      `cmd:"" help:"Set, list and remove teams: which models, what budgets, what limits."`
-	Import    importCommand    `cmd:"" help:"Take over developers and tokens from an older installation's DynamoDB table."`
+	Import    importCommand    `cmd:"" help:"Take over developers and tokens from another installation."`
 	Record    recordCommand    `cmd:"" help:"Look up what was sent and answered: list, show, search, origin."`
 
 	Secrets secretsCommands `cmd:"" help:"Look up the secrets that were found, and find those in files: list, show, scan."`

@@ -71,6 +71,22 @@ func (s *Developers) Tokens(ctx context.Context, owner string) ([]developer.Toke
 		`SELECT `+tokenColumns+` FROM tokens t WHERE ?1 = '' OR t.developer = ?1 ORDER BY t.developer, t.created, t.id`, owner)
 }
 
+// Credentials returns all tokens as they are stored, for another store to take
+// over, sorted as Tokens does.
+func (s *Developers) Credentials(ctx context.Context) ([]developer.Credential, error) {
+	return list(ctx, s.db.Reader(), func(row scanner) (developer.Credential, error) {
+		var (
+			c      developer.Credential
+			token  tokenRow
+			stored sql.RawBytes
+		)
+		err := row.Scan(append(token.fields(), &stored)...)
+		c.TokenInfo = token.info()
+		copy(c.Hash[:], stored)
+		return c, err
+	}, `SELECT `+tokenColumns+`, t.hash FROM tokens t ORDER BY t.developer, t.created, t.id`)
+}
+
 // RevokeToken implements developer.Store.
 func (s *Developers) RevokeToken(ctx context.Context, id string, at time.Time) (info developer.TokenInfo, err error) {
 	err = s.db.Write(ctx, func(tx *sql.Tx) error {
