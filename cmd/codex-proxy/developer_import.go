@@ -160,6 +160,9 @@ func (cmd *rosterFlags) issue(added []developer.Developer, baseURL string, shown
 
 // explainBatch says what to do when a plan does not fit any more.
 func explainBatch(err error) error {
+	if errors.Is(err, developer.ErrHalfDone) {
+		return fmt.Errorf("%w; each developer is changed wholly or not at all: run this again, and it does the rest", err)
+	}
 	for _, meanwhile := range []error{developer.ErrExists, developer.ErrNotFound, developer.ErrChanged} {
 		if errors.Is(err, meanwhile) {
 			return fmt.Errorf("somebody else changed the developers at the same time (%w): nothing was changed; run this again", err)

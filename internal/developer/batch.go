@@ -8,6 +8,10 @@ import (
 // ErrChanged: the developer is no longer as they were when the change was made up.
 var ErrChanged = errors.New("was changed meanwhile")
 
+// ErrHalfDone: a part of a batch is done, each developer whole or not at all, and
+// the rest is not. What asked for it can be worked out anew and asked for again.
+var ErrHalfDone = errors.New("done in part")
+
 // Batch is what is to be done about many developers at once.
 type Batch struct {
 	// Add are new developers.
@@ -23,7 +27,9 @@ type Change struct{ Before, After Developer }
 
 // Batcher does many things to the developers of a store at once.
 type Batcher interface {
-	// ApplyBatch does all of a batch, or nothing of it when it returns an error.
+	// ApplyBatch does all of a batch, or nothing of it when it returns an error
+	// other than ErrHalfDone, which only a store without transactions returns: when
+	// it breaks down, or somebody else comes between, in the middle.
 	// ErrExists: a developer or token to add already does. ErrNotFound: a
 	// developer to change, or whose token it is, does not exist. ErrChanged: a
 	// developer is not as Before says (the times aside).

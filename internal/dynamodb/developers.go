@@ -16,14 +16,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/onboard/invite"
+	"codex-proxy/internal/redaction"
 )
 
 // Developers is a developer.Store in the table of tokens. Its items:
 //
-//	developer#<id>   a developer with all their tokens
-//	team#<name>      a team's policy
-//	hash#<SHA-256>   a claim: whose a token is, by its hash
-//	token#<id>       a claim: whose a token is, by its public id
+//	developer#<id>         a developer with all their tokens and invitations
+//	team#<name>            a team's policy
+//	hash#<SHA-256>         a claim: whose a token is, by its hash
+//	token#<id>             a claim: whose a token is, by its public id
+//	invitation#<SHA-256>   leads from an invitation's code to the developer
+//	rulesets, ruleset#…    which rules for secrets were in force
+//	kept#<name>            what was made once for all replicas
 type Developers struct {
 	table table
 
@@ -31,7 +36,12 @@ type Developers struct {
 	places map[[sha256.Size]byte]place
 }
 
-var _ developer.Store = (*Developers)(nil)
+var (
+	_ developer.Store   = (*Developers)(nil)
+	_ developer.Batcher = (*Developers)(nil)
+	_ invite.Store      = (*Developers)(nil)
+	_ redaction.History = (*Developers)(nil)
+)
 
 // NewDevelopers returns the developers in the table of this name, which must be
 // as TokensTable defines it.
@@ -69,24 +79,33 @@ type developerItem struct {
 	Name    string `dynamodbav:"name"`
 	Team    string `dynamodbav:"team"`
 	Enabled bool   `dynamodbav:"enabled"`
-	Created int64  `dynamodbav:"created"`
-	Updated int64  `dynamodbav:"updated"`
+	// DisabledBy says who disabled them, where it was no person.
+	DisabledBy string `dynamodbav:"disabled_by,omitempty"`
+	Created    int64  `dynamodbav:"created"`
+	Updated    int64  `dynamodbav:"updated"`
 	// Tokens are the developer's tokens by their public ids.
 	Tokens map[string]tokenItem `dynamodbav:"tokens"`
+	// Invitations are those of the developer by their ids.
+	Invitations map[string]invitationItem `dynamodbav:"invitations,omitempty"`
 }
 
 func (d *developerItem) id() string { return strings.TrimPrefix(d.Key, developerPrefix) }
 
 func (d *developerItem) developer() developer.Developer {
 	return developer.Developer{
-		ID: d.id(), Name: d.Name, Team: d.Team, Enabled: d.Enabled,
+		ID: d.id(), Name: d.Name, Team: d.Team, Enabled: d.Enabled, DisabledBy: d.DisabledBy,
 		Created: timeKept(d.Created), Updated: timeKept(d.Updated),
 	}
 }
 
+// set takes over what a developer is. The invitations of one who is disabled are
+// void.
 func (d *developerItem) set(is developer.Developer) {
-	d.Key, d.Name, d.Team, d.Enabled = developerPrefix+is.ID, is.Name, is.Team, is.Enabled
+	d.Key, d.Name, d.Team, d.Enabled, d.DisabledBy = developerPrefix+is.ID, is.Name, is.Team, is.Enabled, is.DisabledBy
 	d.Created, d.Updated = keptTime(is.Created), keptTime(is.Updated)
+	if !is.Enabled {
+		d.cancelInvitations(is.Updated)
+	}
 }
 
 // load returns a developer's item.
@@ -156,9 +175,8 @@ func (s *Developers) AddDeveloper(ctx context.Context, is developer.Developer, t
 	if err := is.Validate(); err != nil {
 		return err
 	}
-	exists := fmt.Errorf("developer %s %w", is.ID, developer.ErrExists)
 	if _, err := s.load(ctx, is.ID); err == nil {
-		return exists
+		return fmt.Errorf("developer %s %w", is.ID, developer.ErrExists)
 	} else if !errors.Is(err, developer.ErrNotFound) {
 		return err
 	}
@@ -170,6 +188,11 @@ func (s *Developers) AddDeveloper(ctx context.Context, is developer.Developer, t
 		}
 		d.Tokens[token.ID] = newTokenItem(token)
 	}
+	return s.addItem(ctx, d, tokens)
+}
+
+// addItem puts a new developer's item, for which the tokens in it are claimed.
+func (s *Developers) addItem(ctx context.Context, d developerItem, tokens []developer.Credential) error {
 	return s.claiming(ctx, d.id(), d.Team, tokens, func() error {
 		if err := s.ensureTeam(ctx, d.Team); err != nil {
 			return err
@@ -177,7 +200,7 @@ func (s *Developers) AddDeveloper(ctx context.Context, is developer.Developer, t
 		written, err := s.table.put(ctx, d, "attribute_not_exists(version)", nil)
 		if err == nil && !written {
 			if written, err = s.isWritten(ctx, d); err == nil && !written {
-				err = exists
+				err = fmt.Errorf("developer %s %w", d.id(), developer.ErrExists)
 			}
 		}
 		return err

@@ -139,15 +139,20 @@ func (s *Developers) giveBack(ctx context.Context, claims []claimItem) {
 	}
 }
 
-// abandon removes the claims of a developer who is gone. A claim that somebody
-// else has made since stays.
+// abandon removes what leads to the tokens and invitations of a developer's item
+// that are gone. What somebody else has claimed since stays.
 func (s *Developers) abandon(ctx context.Context, d developerItem) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
 	defer cancel()
+	var keys []string
 	for id, token := range d.Tokens {
-		for _, key := range []string{tokenPrefix + id, hashPrefix + hex.EncodeToString(token.Hash)} {
-			_, _ = s.table.remove(ctx, item{"id": text(key)}, "developer = :developer", item{":developer": text(d.id())})
-		}
+		keys = append(keys, tokenPrefix+id, hashPrefix+hex.EncodeToString(token.Hash))
+	}
+	for _, invitation := range d.Invitations {
+		keys = append(keys, invitationPrefix+hex.EncodeToString(invitation.Hash))
+	}
+	for _, key := range keys {
+		_, _ = s.table.remove(ctx, item{"id": text(key)}, "developer = :developer", item{":developer": text(d.id())})
 	}
 }
 

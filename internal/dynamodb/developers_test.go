@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +19,9 @@ import (
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/developer/developertest"
 	"codex-proxy/internal/dynamodb"
+	"codex-proxy/internal/onboard/invite/invitetest"
+	"codex-proxy/internal/redaction"
+	"codex-proxy/internal/redaction/redactiontest"
 	"codex-proxy/internal/standin"
 )
 
@@ -56,6 +61,89 @@ func TestDevelopersKeepTheStoresContract(t *testing.T) {
 	developertest.Run(t, func(t *testing.T) developer.Store {
 		return dynamodb.NewDevelopers(api, newTable(t, api, dynamodb.TokensTable))
 	})
+}
+
+func TestBatchesKeepTheStoresContract(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	developertest.RunBatches(t, func(t *testing.T) developertest.BatchStore {
+		return dynamodb.NewDevelopers(api, newTable(t, api, dynamodb.TokensTable))
+	})
+}
+
+// TestABatchThatBreaksDownIsFinishedByAskingAgain lets the table fail in the
+// middle of a batch.
+func TestABatchThatBreaksDownIsFinishedByAskingAgain(t *testing.T) {
+	line, store, _, _ := unreliable(t)
+	batch := func() (b developer.Batch) {
+		there, err := store.Developers(t.Context())
+		succeeds(t, err)
+		for n := range 30 {
+			d, err := developer.New(fmt.Sprintf("dev-%02d@example.com", n), "", "core", time.Now())
+			succeeds(t, err)
+			if slices.ContainsFunc(there, func(is developer.Developer) bool { return is.ID == d.ID }) {
+				continue
+			}
+			_, credential := issue(t, d.ID)
+			b.Add, b.Tokens = append(b.Add, d), append(b.Tokens, credential)
+		}
+		return b
+	}
+	var writes atomic.Int64
+	line.Fail(func(operation string) standin.Fault {
+		if operation == "PutItem" && writes.Add(1) > 60 {
+			return standin.Broken
+		}
+		return standin.None
+	})
+	if err := store.ApplyBatch(t.Context(), batch()); !errors.Is(err, developer.ErrHalfDone) {
+		t.Fatalf("ApplyBatch: %v, want to hear that it is half done", err)
+	}
+	line.FailAll(standin.None)
+	rest := batch()
+	if len(rest.Add) == 0 || len(rest.Add) == 30 {
+		t.Errorf("%d developers are left to add, so it did not break down in the middle", len(rest.Add))
+	}
+	succeeds(t, store.ApplyBatch(t.Context(), rest))
+	tokens, err := store.Tokens(t.Context(), "")
+	succeeds(t, err)
+	if len(tokens) != 31 {
+		t.Errorf("%d tokens, want one for each of 31 developers", len(tokens))
+	}
+}
+
+func TestInvitationsKeepTheStoresContract(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	invitetest.Run(t, func(t *testing.T) invitetest.Store {
+		return dynamodb.NewDevelopers(api, newTable(t, api, dynamodb.TokensTable))
+	})
+}
+
+func TestRuleSetsKeepTheStoresContract(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	redactiontest.Run(t, func(t *testing.T) func() redaction.History {
+		table := newTable(t, api, dynamodb.TokensTable)
+		return func() redaction.History { return dynamodb.NewDevelopers(api, table) }
+	})
+}
+
+func TestWhatIsMadeOnceIsTheSameForAllReplicas(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	table := newTable(t, api, dynamodb.TokensTable)
+	var starting sync.WaitGroup
+	kept := make([]string, 6)
+	for i := range kept {
+		starting.Go(func() {
+			value, err := dynamodb.NewDevelopers(api, table).Keep(t.Context(), "key", fmt.Append(nil, "made by ", i))
+			if err != nil {
+				t.Error(err)
+			}
+			kept[i] = string(value)
+		})
+	}
+	starting.Wait()
+	if kept[0] == "" || len(slices.Compact(kept)) != 1 {
+		t.Errorf("replicas have %q", kept)
+	}
 }
 
 func TestDevelopersKeepTheStoresContractBetweenReplicas(t *testing.T) {
@@ -268,5 +356,33 @@ func BenchmarkAuthenticate(b *testing.B) {
 		if _, err := authenticator.Authenticate(b.Context(), token.Reveal()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestTokensOfASignInThatEndedAreRemoved(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	store := dynamodb.NewDevelopers(api, newTable(t, api, dynamodb.TokensTable))
+	_, kept := addAlice(t, store)
+	now := time.Now()
+	for _, token := range []struct {
+		label   string
+		expires time.Time
+	}{{"sign-in", now.Add(time.Hour)}, {"sign-in", now.Add(3 * time.Hour)}, {"laptop", now.Add(time.Hour)}} {
+		_, c, err := developer.Issue(rand.Reader, kept.Developer, token.label, now, token.expires)
+		succeeds(t, err)
+		succeeds(t, store.AddToken(t.Context(), c))
+	}
+	for _, want := range []int{1, 0} { // again it finds none
+		removed, err := store.RemoveExpiredTokens(t.Context(), kept.Developer, "sign-in", now.Add(2*time.Hour))
+		if removed != want || err != nil {
+			t.Errorf("removed %d, %v; want %d", removed, err, want)
+		}
+	}
+	left, err := store.Tokens(t.Context(), kept.Developer)
+	if len(left) != 3 || err != nil {
+		t.Errorf("%d tokens are left, %v; want 3", len(left), err)
+	}
+	if removed, err := store.RemoveExpiredTokens(t.Context(), "nobody", "sign-in", now); removed != 0 || err != nil {
+		t.Errorf("of nobody: %d, %v", removed, err)
 	}
 }

@@ -250,3 +250,31 @@ func (d *developerItem) rotate(old string, fresh developer.Credential, until tim
 	d.Tokens[old] = token
 	return nil
 }
+
+// RemoveExpiredTokens implements signin.Store. The claims of the tokens go after
+// them, as RemoveDeveloper says.
+func (s *Developers) RemoveExpiredTokens(ctx context.Context, owner, label string, before time.Time) (removed int, err error) {
+	gone := map[string]tokenItem{}
+	d, err := s.change(ctx, owner, func(d *developerItem) error {
+		clear(gone)
+		for id, token := range d.Tokens {
+			if token.Label == label && token.Expires > 0 && token.Expires < keptTime(before) {
+				gone[id] = token
+				delete(d.Tokens, id)
+			}
+		}
+		if len(gone) == 0 {
+			return errUnchanged
+		}
+		return nil
+	})
+	if isNotFound(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	d.Tokens, d.Invitations = gone, nil
+	s.abandon(ctx, d)
+	return len(gone), nil
+}

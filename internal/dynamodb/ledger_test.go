@@ -15,3 +15,10 @@ func TestTheLedgerKeepsTheStoresContract(t *testing.T) {
 		return dynamodb.NewLedger(api, newTable(t, api, dynamodb.UsageTable))
 	})
 }
+
+func TestTheLedgerIsListed(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	ledgertest.RunBrowse(t, func(t *testing.T) ledgertest.BrowseStore {
+		return dynamodb.NewLedger(api, newTable(t, api, dynamodb.UsageTable))
+	})
+}
