@@ -49,6 +49,8 @@ type requestBody struct {
 
 	mu       sync.Mutex
 	detached bool
+	// through says that the source was read to its end, and is on record.
+	through bool
 	decoder  *contentcoding.Decoder // nil when the body is not coded
 	refused  *refusal.Refusal
 	// failed is a failure to keep the record; it may come from the decoder's
@@ -191,7 +193,15 @@ func (b *requestBody) read(p []byte) (int, error) {
 		b.cancel(*failed)
 		return 0, *failed
 	}
+	b.through = err == io.EOF
 	return n, err
+}
+
+// isThrough reports whether all of the body is on record.
+func (b *requestBody) isThrough() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.through
 }
 
 // deadline sets until when the client must send more, unless the exchange is

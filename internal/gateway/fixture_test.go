@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +70,8 @@ type options struct {
 	secrets string
 	// unsearched looks for no secrets.
 	unsearched bool
+	// oldKey is the key in use until upstream refuses it.
+	oldKey string
 }
 
 // conversations returns what finds secrets under the options' settings.
@@ -122,9 +126,15 @@ func newFixture(t *testing.T, o options) *fixture {
 	if o.limits != nil {
 		o.limits(&limits)
 	}
-	key := must(upstream.NewKey(upstreamKey))
+	var key atomic.Pointer[upstream.Key]
+	current, first := must(upstream.NewKey(upstreamKey)), must(upstream.NewKey(cmp.Or(o.oldKey, upstreamKey)))
+	key.Store(&first)
 	f.gateway = gateway.New(gateway.Config{
-		Upstream: f.upstream, Key: func() upstream.Key { return key }, Transport: o.transport,
+		Upstream: f.upstream, Key: func() upstream.Key { return *key.Load() }, Transport: o.transport,
+		KeyRefused: func(_ context.Context, refused upstream.Key) bool {
+			key.Store(&current)
+			return refused != current
+		},
 		Conversations: o.conversations(t),
 		Authenticator: o.authenticator, Desk: admission.NewDesk(f, time.Now), Recorder: o.recorder,
 		BestEffort: o.bestEffort, Unrecorded: func(e exchange.Exchange) { _ = f.add(ctx, []exchange.Exchange{e}) },

@@ -61,6 +61,9 @@ type Config struct {
 	Upstream *url.URL
 	// Key returns the organisation's key as it is now.
 	Key func() upstream.Key
+	// KeyRefused is told that upstream refused a key (401), and reports whether
+	// there is another one now. Without it there never is.
+	KeyRefused func(ctx context.Context, key upstream.Key) bool
 	// Transport calls upstream, for HTTP and for WebSocket alike.
 	Transport http.RoundTripper
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
+	"codex-proxy/internal/upstream"
 )
 
 // serveHTTP carries one exchange over HTTP.
@@ -60,7 +62,7 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.
 		a.breakOff(ctx, unread)
 		whole = false
 	default:
-		whole = a.forward(ctx, cancel, w, r, target, who, newRequestBody(a, w, r, cancel, held != nil))
+		whole = a.forward(ctx, cancel, w, r, target, who, held)
 	}
 	if held != nil {
 		a.e.RequestBytes = held.received
@@ -102,7 +104,8 @@ func (g *Gateway) admit(ctx context.Context, who developer.Identity, e exchange.
 
 // forward sends the request upstream and streams the answer back. It reports
 // whether the client has a whole answer, be it upstream's or a refusal.
-func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, body *requestBody) (whole bool) {
+func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, held *heldBody) (whole bool) {
+	body := newRequestBody(a, w, r, cancel, held != nil)
 	refuse := func(no *refusal.Refusal) bool {
 		a.refuse(no)
 		a.answerRefusal(w, r, no)
@@ -115,7 +118,7 @@ func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w
 
 	called := time.Now()
 	a.e.AddedMicros = called.Sub(a.began).Microseconds()
-	response, err := a.g.Transport.RoundTrip(a.upstreamRequest(ctx, w, r, target, body))
+	response, err := a.call(ctx, w, r, target, body, held)
 	if err != nil {
 		no := body.detach()
 		if no != nil {
@@ -144,9 +147,37 @@ func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w
 	return err == nil
 }
 
+// call sends the request upstream, and again when upstream refuses the key, there
+// is another one by now, and all of the body is at hand: a developer never learns
+// that the key was replaced.
+func (a *attempt) call(ctx context.Context, w http.ResponseWriter, r *http.Request, target *url.URL, body *requestBody, held *heldBody) (*http.Response, error) {
+	key := a.g.Key()
+	response, err := a.g.Transport.RoundTrip(a.upstreamRequest(ctx, w, r, target, body, key))
+	if err != nil || !a.g.isReplaced(ctx, key, response) {
+		return response, err
+	}
+	var again io.ReadCloser
+	switch {
+	case held != nil && body.isThrough():
+		again = io.NopCloser(bytes.NewReader(held.outgoing))
+	case !isEmpty(r) || r.ContentLength < 0:
+		return response, nil
+	}
+	_ = response.Body.Close() // what it says is about the key from before
+	return a.g.Transport.RoundTrip(a.upstreamRequest(ctx, w, r, target, again, a.g.Key()))
+}
+
+// isReplaced reports whether upstream refused the key and there is another one now.
+func (g *Gateway) isReplaced(ctx context.Context, key upstream.Key, response *http.Response) bool {
+	return response != nil && response.StatusCode == http.StatusUnauthorized && g.KeyRefused != nil && g.KeyRefused(ctx, key)
+}
+
+// isEmpty reports whether a request has no body.
+func isEmpty(r *http.Request) bool { return r.ContentLength == 0 || r.Body == http.NoBody }
+
 // upstreamRequest builds the request that upstream gets: the client's, but for
 // the address, the connection's own headers, and the credential.
-func (a *attempt) upstreamRequest(ctx context.Context, w http.ResponseWriter, r *http.Request, target *url.URL, body *requestBody) *http.Request {
+func (a *attempt) upstreamRequest(ctx context.Context, w http.ResponseWriter, r *http.Request, target *url.URL, body io.ReadCloser, key upstream.Key) *http.Request {
 	trace := &httptrace.ClientTrace{
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 			if code != http.StatusContinue { // the server sends that one itself, when the body is read
@@ -164,7 +195,7 @@ func (a *attempt) upstreamRequest(ctx context.Context, w http.ResponseWriter, r 
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        outbound(r.Header, a.g.Key()),
+		Header:        outbound(r.Header, key),
 		ContentLength: r.ContentLength,
 		Trailer:       r.Trailer,
 		Body:          body,
@@ -172,7 +203,7 @@ func (a *attempt) upstreamRequest(ctx context.Context, w http.ResponseWriter, r 
 	if a.talk != nil && a.talk.Restores() {
 		out.Header["Accept-Encoding"] = []string{"identity"} // placeholders in a coded answer would stay
 	}
-	if r.ContentLength == 0 || r.Body == http.NoBody {
+	if isEmpty(r) {
 		out.Body, out.ContentLength = nil, 0
 		if r.ContentLength < 0 {
 			out.Body, out.ContentLength = body, -1

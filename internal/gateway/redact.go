@@ -132,8 +132,9 @@ func searched(r *http.Request) bool {
 
 // heldBody is a request's body that was read whole to be searched.
 type heldBody struct {
-	// received is how many bytes the client sent.
+	// received is how many bytes the client sent, and outgoing what goes upstream.
 	received int64
+	outgoing []byte
 	// text is what the body means, without its secrets; nil if it was not searched.
 	text []byte
 }
@@ -147,7 +148,7 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 		return nil, nil, nil
 	}
 	sent, err := a.g.readWhole(ctx, w, r)
-	held := &heldBody{received: int64(len(sent))}
+	held := &heldBody{received: int64(len(sent)), outgoing: sent}
 	switch {
 	case errors.Is(err, errTooLong) && a.talk.Closed():
 		return held, tooLarge(a.g.Limits.Search), nil
@@ -173,6 +174,7 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 	held.text = checked.Text
 	a.e.Findings = redaction.Keep(append(a.e.Findings, checked.Findings...))
 	if checked.Replaced {
+		held.outgoing = checked.Text
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(checked.Text)), int64(len(checked.Text))
 		r.Header.Del("Content-Encoding")
 	}

@@ -22,6 +22,7 @@ import (
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
+	"codex-proxy/internal/upstream"
 )
 
 // closeWait is how long a peer may take to answer a close frame.
@@ -85,7 +86,16 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request, target 
 
 // dial opens the WebSocket to upstream with the client's headers.
 func (g *Gateway) dial(r *http.Request, target *url.URL) (*websocket.Conn, *http.Response, error) {
-	header := outbound(r.Header, g.Key())
+	key := g.Key()
+	up, response, err := g.dialWith(r, target, key)
+	if err != nil && g.isReplaced(r.Context(), key, response) {
+		return g.dialWith(r, target, g.Key())
+	}
+	return up, response, err
+}
+
+func (g *Gateway) dialWith(r *http.Request, target *url.URL, key upstream.Key) (*websocket.Conn, *http.Response, error) {
+	header := outbound(r.Header, key)
 	for name := range header {
 		if strings.HasPrefix(name, "Sec-Websocket-") {
 			delete(header, name)
