@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,6 @@ import (
 	"time"
 
 	"codex-proxy/internal/developer"
-	"codex-proxy/internal/onboard/invite"
-	"codex-proxy/internal/sqlite"
 	"codex-proxy/internal/terminal"
 )
 
@@ -33,30 +30,6 @@ func (a codexAddress) baseURL() (string, error) {
 		return "", misuse("%q is not an address of the proxy: use one such as https://codex-proxy.example.com", a.PublicURL)
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), "/v1") + "/v1", nil
-}
-
-// withDevelopers runs a command's work on the store of developers.
-func withDevelopers(c *console, work func(developer.Store) error) error {
-	return withRegister(c, func(store register) error { return work(store) })
-}
-
-// register is all that is kept of developers: who they are, and who is invited. It
-// can do many things at once.
-type register interface {
-	developer.Store
-	developer.Batcher
-	AddInvitation(ctx context.Context, sealed invite.Sealed, keep bool) (cancelled int64, err error)
-	Invitations(ctx context.Context) ([]invite.Invitation, error)
-	CancelInvitation(ctx context.Context, id string, at time.Time) (invite.Invitation, error)
-}
-
-// withRegister is withDevelopers for commands that need more than a store.
-func withRegister(c *console, work func(register) error) error {
-	store, err := sqlite.OpenDevelopers(c.ctx, c.settings.developersFile())
-	if err != nil {
-		return err
-	}
-	return errors.Join(work(store), store.Close())
 }
 
 // now is the time as stores keep it.

@@ -7,7 +7,6 @@ import (
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
-	"codex-proxy/internal/sqlite"
 )
 
 type priceRepriceCommand struct {
@@ -36,7 +35,7 @@ func (cmd *priceRepriceCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	store, err := sqlite.OpenLedger(c.ctx, c.settings.ledgerFile())
+	store, err := c.settings.openLedger(c.ctx)
 	if err != nil {
 		return err
 	}
@@ -44,7 +43,7 @@ func (cmd *priceRepriceCommand) Run(c *console) error {
 	note := repricing{From: from, To: to, At: now(), Edition: book.Edition(), Prices: book.Source(), book: book}
 	if !cmd.DryRun {
 		// The archive is the truth: a rebuild repeats what is noted there.
-		archive, err := openArchive(c)
+		archive, err := c.settings.openArchive(c.ctx)
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,6 @@ import (
 
 	"codex-proxy/internal/admission"
 	"codex-proxy/internal/developer"
-	"codex-proxy/internal/disk"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
 	"codex-proxy/internal/metrics"
@@ -23,7 +22,6 @@ import (
 	"codex-proxy/internal/onboard/script"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
-	"codex-proxy/internal/sqlite"
 	"codex-proxy/internal/upstream"
 )
 
@@ -34,8 +32,8 @@ type proxy struct {
 	upstream *url.URL
 	now      func() time.Time
 
-	developers *sqlite.Developers
-	ledger     *sqlite.Ledger
+	developers register
+	ledger     books
 	spool      *record.Spool
 	lastUsed   *developer.Recorder
 	gateway    *gateway.Gateway
@@ -52,8 +50,10 @@ type proxy struct {
 type proxyOptions struct {
 	upstream *url.URL
 	key      func() upstream.Key
-	log      *slog.Logger
-	now      func() time.Time
+	// keyRefused tells of a key that upstream refused; nil where there is no other.
+	keyRefused func(ctx context.Context, key upstream.Key) bool
+	log        *slog.Logger
+	now        func() time.Time
 }
 
 // openProxy opens every part, closes what an earlier run left open, and starts
@@ -75,7 +75,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if err != nil {
 		return nil, err
 	}
-	if p.developers, err = sqlite.OpenDevelopers(c.ctx, c.settings.developersFile()); err != nil {
+	if p.developers, err = c.settings.openDevelopers(c.ctx); err != nil {
 		return nil, err
 	}
 	p.invites = invite.Handler(invite.Config{Store: p.developers, PublicURL: s.PublicURL, Now: o.now, Log: o.log})
@@ -87,10 +87,10 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if err != nil {
 		return nil, err
 	}
-	if p.ledger, err = sqlite.OpenLedger(c.ctx, c.settings.ledgerFile()); err != nil {
+	if p.ledger, err = c.settings.openLedger(c.ctx); err != nil {
 		return nil, err
 	}
-	archive, err := disk.NewArchive(c.settings.archiveDirectory())
+	archive, err := c.settings.openArchive(c.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if err != nil {
 		return nil, err
 	}
-	if err := archive.Clean(); err != nil {
+	if err := cleanArchive(archive); err != nil {
 		return nil, err
 	}
 	interrupted, err := p.spool.Recover(c.ctx, func(e *exchange.Exchange, request, response io.Reader) {
@@ -117,7 +117,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	p.lastUsed = developer.NewRecorder(p.developers)
 	p.metrics = metrics.New(p.spool.Depth)
 	p.gateway = gateway.New(gateway.Config{
-		Upstream: o.upstream, Key: o.key,
+		Upstream: o.upstream, Key: o.key, KeyRefused: o.keyRefused,
 		Transport:     upstream.NewTransport(upstream.TransportOptions{AnswerTimeout: s.AnswerIdle}),
 		Conversations: redaction.NewConversations(rules, o.now),
 		Authenticator: &authenticator{developer.NewAuthenticator(p.developers, o.now), p.lastUsed, o.now},

@@ -36,7 +36,7 @@ func (r *recordListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	archive, err := openArchive(c)
+	archive, err := c.settings.openArchive(c.ctx)
 	if err != nil {
 		return err
 	}

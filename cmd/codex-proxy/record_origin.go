@@ -55,7 +55,7 @@ func (r *recordOriginCommand) Run(c *console) error {
 		return err
 	}
 	filter.Developer = r.Developer
-	archive, err := openArchive(c)
+	archive, err := c.settings.openArchive(c.ctx)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (r *recordSearchCommand) Run(c *console) error {
 		return err
 	}
 	filter.Developer = r.Developer
-	archive, err := openArchive(c)
+	archive, err := c.settings.openArchive(c.ctx)
 	if err != nil {
 		return err
 	}

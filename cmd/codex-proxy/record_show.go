@@ -24,7 +24,7 @@ type recordShowCommand struct {
 }
 
 func (r *recordShowCommand) Run(c *console) error {
-	archive, err := openArchive(c)
+	archive, err := c.settings.openArchive(c.ctx)
 	if err != nil {
 		return err
 	}

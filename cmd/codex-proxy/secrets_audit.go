@@ -16,7 +16,6 @@ import (
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
-	"codex-proxy/internal/sqlite"
 )
 
 type secretsAuditCommand struct {
@@ -42,14 +41,14 @@ func (cmd *secretsAuditCommand) Run(c *console) error {
 	if cmd.Purge && !cmd.Yes && !interactive(c.stdin) {
 		return misuse("--purge asks before it rewrites, and there is no terminal to ask on: give --yes too")
 	}
-	rules, err := auditRules(c.settings, cmd.Purge)
+	rules, err := auditRules(c.ctx, c.settings, cmd.Purge)
 	if err != nil {
 		return err
 	}
 	if rules, err = rules.only(cmd.Rule); err != nil {
 		return err
 	}
-	archive, err := openArchive(c)
+	archive, err := c.settings.openArchive(c.ctx)
 	if err != nil {
 		return err
 	}
@@ -123,7 +122,7 @@ func (r *auditRun) survey() (*survey, error) {
 // earlier records of the same sessions, and returns what was purged. The ledger is told before a
 // record is written: an interruption then loses nothing that was found.
 func (r *auditRun) purge(told *survey) (*survey, error) {
-	store, err := sqlite.OpenLedger(r.console.ctx, r.console.settings.ledgerFile())
+	store, err := r.console.settings.openLedger(r.console.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +151,7 @@ func (r *auditRun) purge(told *survey) (*survey, error) {
 		return err
 	})
 	if err == nil && inLedger {
-		err = patiently(r.console.ctx, func() error { return store.Compact(r.console.ctx) })
+		err = patiently(r.console.ctx, func() error { return compact(r.console.ctx, store) })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (%s purged until then; the others are as they were: run it again)", err, plural(s.holding, "record"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 
 	"codex-proxy/internal/secrets"
@@ -14,12 +15,12 @@ type rulebook struct {
 
 // auditRules returns today's rules. The placeholders and the ledger's entries of
 // a purge outlast it, so that its key must be kept.
-func auditRules(s *Settings, keep bool) (rulebook, error) {
+func auditRules(ctx context.Context, s *Settings, keep bool) (rulebook, error) {
 	open := secretsKey
 	if keep {
 		open = openSecretsKey
 	}
-	key, err := open(s)
+	key, err := open(ctx, s)
 	if err != nil {
 		return rulebook{}, err
 	}

@@ -307,7 +307,7 @@ func TestAPurgeThatBreaksOffLeavesEachRecordOldOrNewAndIsRunAgain(t *testing.T) 
 		old[k.exchange.ID] = string(a.document(k.exchange).Request.Bytes()) + string(a.document(k.exchange).Response.Bytes()) + a.document(k.exchange).Request.URI
 	}
 	settings := &Settings{Data: a.data}
-	rules, err := auditRules(settings, true)
+	rules, err := auditRules(t.Context(), settings, true)
 	if err != nil {
 		t.Fatal(err)
 	}

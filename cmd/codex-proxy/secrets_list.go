@@ -8,7 +8,6 @@ import (
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
-	"codex-proxy/internal/sqlite"
 )
 
 type secretsListCommand struct {
@@ -60,7 +59,7 @@ func (cmd *secretsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	store, err := sqlite.OpenLedger(c.ctx, c.settings.ledgerFile())
+	store, err := c.settings.openLedger(c.ctx)
 	if err != nil {
 		return err
 	}

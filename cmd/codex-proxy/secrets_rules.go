@@ -18,7 +18,7 @@ type ruleRow struct {
 }
 
 func (cmd *secretsRulesCommand) Run(c *console) error {
-	key, err := secretsKey(c.settings)
+	key, err := secretsKey(c.ctx, c.settings)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type finding struct {
 }
 
 func (s *secretsScanCommand) Run(c *console) error {
-	key, err := secretsKey(c.settings)
+	key, err := secretsKey(c.ctx, c.settings)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"codex-proxy/internal/redaction"
@@ -37,10 +34,10 @@ func (s *Settings) openSecretRules(ctx context.Context, history redaction.Histor
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(secretsKeyFile(s)); errors.Is(err, fs.ErrNotExist) {
-		log.Info("a key for secrets' placeholders and fingerprints is made: keep it with the data", "file", secretsKeyFile(s))
+	if text, at, err := readSecretsKey(ctx, s); err == nil && text == nil {
+		log.Info("a key for secrets' placeholders and fingerprints is made: keep it with the data", "at", at)
 	}
-	key, err := openSecretsKey(s)
+	key, err := openSecretsKey(ctx, s)
 	if err != nil {
 		return nil, err
 	}

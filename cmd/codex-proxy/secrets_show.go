@@ -9,7 +9,6 @@ import (
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
-	"codex-proxy/internal/sqlite"
 )
 
 type secretsShowCommand struct {
@@ -47,7 +46,7 @@ func newSightingRow(s ledger.Sighting) sightingRow {
 }
 
 func (cmd *secretsShowCommand) Run(c *console) error {
-	store, err := sqlite.OpenLedger(c.ctx, c.settings.ledgerFile())
+	store, err := c.settings.openLedger(c.ctx)
 	if err != nil {
 		return err
 	}

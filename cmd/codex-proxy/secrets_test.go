@@ -27,7 +27,7 @@ func TestProcessesThatMakeTheKeyAtOnceEndWithOne(t *testing.T) {
 		for i := range keys {
 			starting.Go(func() {
 				var err error
-				if keys[i], err = openSecretsKey(settings); err != nil {
+				if keys[i], err = openSecretsKey(t.Context(), settings); err != nil {
 					t.Error(err)
 				}
 			})
@@ -38,7 +38,7 @@ func TestProcessesThatMakeTheKeyAtOnceEndWithOne(t *testing.T) {
 				t.Fatal("two have different keys, or none")
 			}
 		}
-		if again, err := secretsKey(settings); err != nil || again != keys[0] {
+		if again, err := secretsKey(t.Context(), settings); err != nil || again != keys[0] {
 			t.Errorf("the key that is read later is another (%v)", err)
 		}
 		entries, err := os.ReadDir(settings.Data)
@@ -56,7 +56,7 @@ func TestADamagedKeyIsAnErrorThatDoesNotQuoteIt(t *testing.T) {
 	settings := &Settings{Data: t.TempDir()}
 	damaged := strings.Repeat("ab", 31)
 	write(t, secretsKeyFile(settings), []byte(damaged))
-	if _, err := openSecretsKey(settings); err == nil || strings.Contains(err.Error(), damaged) || !strings.Contains(err.Error(), secretsKeyFile(settings)) {
+	if _, err := openSecretsKey(t.Context(), settings); err == nil || strings.Contains(err.Error(), damaged) || !strings.Contains(err.Error(), secretsKeyFile(settings)) {
 		t.Errorf("it says %v", err)
 	}
 }

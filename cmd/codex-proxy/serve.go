@@ -8,20 +8,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"time"
 
 	"codex-proxy/internal/gateway"
-	"codex-proxy/internal/upstream"
 )
 
 // serveCommand runs the proxy.
 type serveCommand struct {
 	serverSettings
+	upstreamSettings
 
-	Upstream        string `help:"OpenAI's API, or whatever speaks it; stands for /v1." default:"https://api.openai.com/v1" placeholder:"URL"`
-	UpstreamKeyFile string `help:"File that holds OpenAI's key; read again whenever it changes. Without it the key is taken from OPENAI_API_KEY." placeholder:"FILE"`
+	CreateTables bool `help:"With --store=dynamodb: make the tables that are missing. They are on demand; point-in-time recovery is for you to switch on."`
 }
 
 // serverSettings are those that serve and demo have in common.
@@ -64,17 +62,16 @@ func (s *serverSettings) logger(c *console) *slog.Logger {
 
 func (cmd *serveCommand) Run(c *console) error {
 	log := cmd.logger(c)
-	key, err := cmd.key(c.ctx, log)
+	options, err := cmd.open(c, log)
 	if err != nil {
 		return err
 	}
-	address, err := upstream.ParseURL(cmd.Upstream)
-	if err != nil {
-		return misuse("%v", err)
+	if cmd.CreateTables {
+		if err := c.settings.createTables(c.ctx); err != nil {
+			return err
+		}
 	}
-	p, err := openProxy(c, &cmd.serverSettings, proxyOptions{
-		upstream: address, key: key, log: log, now: time.Now,
-	})
+	p, err := openProxy(c, &cmd.serverSettings, options)
 	if err != nil {
 		return err
 	}
@@ -83,25 +80,6 @@ func (cmd *serveCommand) Run(c *console) error {
 		return errors.Join(err, p.Close(c.ctx))
 	}
 	return p.serve(c.ctx, listener, cmd.ShutdownTimeout)
-}
-
-// key returns where the gateway finds the organisation's key.
-func (cmd *serveCommand) key(ctx context.Context, log *slog.Logger) (func() upstream.Key, error) {
-	if cmd.UpstreamKeyFile != "" {
-		file, err := upstream.OpenKeyFile(cmd.UpstreamKeyFile)
-		if err != nil {
-			return nil, err
-		}
-		go file.Watch(ctx, time.Second, log)
-		return file.Key, nil
-	}
-	key, err := upstream.NewKey(os.Getenv("OPENAI_API_KEY"))
-	if err != nil {
-		return nil, misuse("no OpenAI key (%v): set OPENAI_API_KEY, or name a file with --upstream-key-file. To try the proxy without a key, run 'codex-proxy demo'", err)
-	}
-	// No child process inherits it.
-	_ = os.Unsetenv("OPENAI_API_KEY")
-	return func() upstream.Key { return key }, nil
 }
 
 // listen opens the listener, with TLS where the settings name a certificate.

@@ -20,8 +20,7 @@ type Settings struct {
 	Config string `help:"Settings file (TOML). A flag beats a CODEX_PROXY_… variable, which beats the file." default:"codex-proxy.toml" placeholder:"FILE"`
 	// Data is the directory that holds all local state.
 	Data string `help:"Directory that holds all local state." default:"${data}" placeholder:"DIR"`
-	// Archive is where records are kept; empty is the directory archive in Data.
-	Archive string `help:"Directory that holds the records, if not DIR/archive." placeholder:"DIR"`
+	storeSettings
 	// Prices is a file that overrides the built-in price book.
 	Prices string `help:"Price file (TOML) whose entries override the built-in price book and the settings file's [[price]] tables." placeholder:"FILE"`
 

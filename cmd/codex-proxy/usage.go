@@ -6,7 +6,6 @@ import (
 	_ "time/tzdata" // --timezone works where the system has no time zones
 
 	"codex-proxy/internal/ledger"
-	"codex-proxy/internal/sqlite"
 	"codex-proxy/internal/terminal"
 )
 
@@ -36,7 +35,7 @@ func (cmd *usageReportCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	store, err := sqlite.OpenLedger(c.ctx, c.settings.ledgerFile())
+	store, err := c.settings.openLedger(c.ctx)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ func (s *Developers) Ping(ctx context.Context) error {
 	return s.table.ping(ctx, teamKey(developer.DefaultTeam))
 }
 
+// Close closes nothing: a table is not held open.
+func (s *Developers) Close() error { return nil }
+
 const (
 	developerPrefix = "developer#"
 	teamPrefix      = "team#"

@@ -77,6 +77,9 @@ func NewLedger(api *sdk.Client, name string) *Ledger {
 // Ping returns why the ledger cannot be read; nil when it can.
 func (l *Ledger) Ping(ctx context.Context) error { return l.table.ping(ctx, pointerKey()) }
 
+// Close closes nothing: a table is not held open.
+func (l *Ledger) Close() error { return nil }
+
 // key is the key of an item in the table of usage.
 func key(part, sort string) item { return item{"part": text(part), "sort": text(sort)} }
 

@@ -110,12 +110,12 @@ type keptItem struct {
 }
 
 // Keep returns what is kept under a name for all replicas. Where nothing is yet,
-// fresh is from now on.
+// fresh is from now on, unless it is nil.
 func (s *Developers) Keep(ctx context.Context, name string, fresh []byte) ([]byte, error) {
 	k := keptItem{Key: "kept#" + name, Value: fresh}
 	var kept keptItem
 	found, err := s.table.get(ctx, item{"id": text(k.Key)}, &kept)
-	if err != nil || found {
+	if err != nil || found || fresh == nil {
 		return kept.Value, err
 	}
 	written, err := s.table.put(ctx, k, "attribute_not_exists(id)", nil)

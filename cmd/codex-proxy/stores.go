@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/disk"
+	"codex-proxy/internal/dynamodb"
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/ledger"
+	"codex-proxy/internal/onboard/invite"
+	"codex-proxy/internal/record"
+	"codex-proxy/internal/redaction"
+	"codex-proxy/internal/s3"
+	"codex-proxy/internal/sqlite"
+)
+
+// This file alone knows which stores there are; everything else works on these
+// interfaces.
+
+// register is all that is kept of developers: who they are, who is invited, and
+// which rules for secrets their conversations began under.
+type register interface {
+	developer.Store
+	developer.Batcher
+	invite.Store
+	redaction.History
+	AddInvitation(ctx context.Context, sealed invite.Sealed, keep bool) (cancelled int64, err error)
+	Invitations(ctx context.Context) ([]invite.Invitation, error)
+	CancelInvitation(ctx context.Context, id string, at time.Time) (invite.Invitation, error)
+	RemoveExpiredTokens(ctx context.Context, developer, label string, before time.Time) (removed int, err error)
+	store
+}
+
+// books are the ledger, with what lists its rows.
+type books interface {
+	ledger.Store
+	Exchanges(ctx context.Context, q ledger.ExchangeQuery) ([]exchange.Exchange, error)
+	Sessions(ctx context.Context, q ledger.SessionQuery) ([]ledger.Session, error)
+	store
+}
+
+// store is what every store has besides.
+type store interface {
+	// Ping returns why the store cannot be read; nil when it can.
+	Ping(ctx context.Context) error
+	io.Closer
+}
+
+// storeSettings say where things are kept.
+type storeSettings struct {
+	// Archive is where records are kept; empty is the directory archive in the data
+	// directory.
+	Archive     string `help:"Directory that holds the records, if not DIR/archive, or s3://BUCKET[/PREFIX]." placeholder:"DIR|URL"`
+	Store       string `help:"What keeps developers, tokens and the ledger: files in the data directory, or tables of DynamoDB that any number of servers share." enum:"sqlite,dynamodb" default:"sqlite"`
+	TablePrefix string `help:"Begins the names of the DynamoDB tables, PREFIX-tokens and PREFIX-usage." default:"codex-proxy" placeholder:"PREFIX"`
+
+	// loaded are AWS's settings, once they are needed.
+	loaded *aws.Config
+}
+
+func (s *storeSettings) tokensTable() string { return s.TablePrefix + "-tokens" }
+func (s *storeSettings) usageTable() string  { return s.TablePrefix + "-usage" }
+
+// usesTables tells whether DynamoDB keeps developers and the ledger.
+func (s *storeSettings) usesTables() bool { return s.Store == "dynamodb" }
+
+// usesBucket tells whether S3 keeps the records.
+func (s *storeSettings) usesBucket() bool { return strings.HasPrefix(s.Archive, "s3://") }
+
+// aws finds credentials and region as every tool of AWS's does.
+func (s *storeSettings) aws(ctx context.Context) (aws.Config, error) {
+	if s.loaded != nil {
+		return *s.loaded, nil
+	}
+	loaded, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return loaded, fmt.Errorf("load the settings of AWS: %w", err)
+	}
+	if loaded.Region == "" {
+		return loaded, misuse("in which AWS region are the tables, the bucket or the secret? Set AWS_REGION, or choose a profile that names one (AWS_PROFILE)")
+	}
+	s.loaded = &loaded
+	return loaded, nil
+}
+
+// openDevelopers opens the store of developers.
+func (s *Settings) openDevelopers(ctx context.Context) (register, error) {
+	if !s.usesTables() {
+		store, err := sqlite.OpenDevelopers(ctx, s.developersFile())
+		if err != nil {
+			return nil, err
+		}
+		return store, nil
+	}
+	loaded, err := s.aws(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dynamodb.NewDevelopers(dynamodb.Connect(loaded), s.tokensTable()), nil
+}
+
+// openLedger opens the ledger.
+func (s *Settings) openLedger(ctx context.Context) (books, error) {
+	if !s.usesTables() {
+		store, err := sqlite.OpenLedger(ctx, s.ledgerFile())
+		if err != nil {
+			return nil, err
+		}
+		return store, nil
+	}
+	loaded, err := s.aws(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dynamodb.NewLedger(dynamodb.Connect(loaded), s.usageTable()), nil
+}
+
+// openArchive opens the archive of records.
+func (s *Settings) openArchive(ctx context.Context) (record.Archive, error) {
+	if !s.usesBucket() {
+		return disk.NewArchive(s.archiveDirectory())
+	}
+	at, err := s3.ParseLocation(s.Archive)
+	if err != nil {
+		return nil, misuse("--archive: %v", err)
+	}
+	loaded, err := s.aws(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s3.NewArchive(s3.Connect(loaded), at, ""), nil
+}
+
+// cleanArchive removes what an interrupted write has left in an archive that this
+// process alone writes to. A bucket has nothing of that kind: an object is there
+// whole, or not at all.
+func cleanArchive(archive record.Archive) error {
+	if directory, ok := archive.(*disk.Archive); ok {
+		return directory.Clean()
+	}
+	return nil
+}
+
+// compact makes a ledger forget what it has deleted, where it does not by itself.
+func compact(ctx context.Context, ledger ledger.Store) error {
+	if file, ok := ledger.(*sqlite.Ledger); ok {
+		return file.Compact(ctx)
+	}
+	return nil
+}
+
+// keptInTables returns what the tables keep under a name; fresh from now on, where
+// there is nothing yet.
+func (s *Settings) keptInTables(ctx context.Context, name string, fresh []byte) ([]byte, error) {
+	loaded, err := s.aws(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dynamodb.NewDevelopers(dynamodb.Connect(loaded), s.tokensTable()).Keep(ctx, name, fresh)
+}
+
+// createTables makes the tables of DynamoDB that are missing.
+func (s *Settings) createTables(ctx context.Context) error {
+	if !s.usesTables() {
+		return misuse("--create-tables goes with --store=dynamodb")
+	}
+	loaded, err := s.aws(ctx)
+	if err != nil {
+		return err
+	}
+	api := dynamodb.Connect(loaded)
+	return errors.Join(
+		dynamodb.CreateTable(ctx, api, dynamodb.TokensTable(s.tokensTable())),
+		dynamodb.CreateTable(ctx, api, dynamodb.UsageTable(s.usageTable())),
+	)
+}
+
+// withDevelopers runs a command's work on the store of developers.
+func withDevelopers(c *console, work func(developer.Store) error) error {
+	return withRegister(c, func(store register) error { return work(store) })
+}
+
+// withRegister is withDevelopers for commands that need more than a store.
+func withRegister(c *console, work func(register) error) error {
+	store, err := c.settings.openDevelopers(c.ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(store), store.Close())
+}
