@@ -19,5 +19,5 @@ func TestMain(m *testing.M) {
 // TestCommands runs the command line as a person does: every script under
 // testdata/script is a short session in a directory of its own.
 func TestCommands(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, Setup: scriptSetup})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, Setup: scriptSetup, Condition: storeIs("sqlite")})
 }

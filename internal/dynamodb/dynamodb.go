@@ -97,7 +97,7 @@ func explain(err error) error {
 	advice := ""
 	switch said.ErrorCode() {
 	case "ResourceNotFoundException":
-		advice = "there is no such table: check the table's name and the region, or make it ('codex-proxy aws deploy')"
+		advice = "there is no such table: check the table's name and the region, or make it ('codex-proxy aws deploy', or 'serve --create-tables')"
 	case "AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException":
 		advice = "AWS does not let these credentials do this: check the role's policy and the credentials"
 	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded":
