@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/disk"
@@ -81,7 +82,8 @@ func (s *storeSettings) aws(ctx context.Context) (aws.Config, error) {
 	if s.loaded != nil {
 		return *s.loaded, nil
 	}
-	loaded, err := config.LoadDefaultConfig(ctx)
+	// What the SDK would print by itself is about single attempts, and has no form.
+	loaded, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return loaded, fmt.Errorf("load the settings of AWS: %w", err)
 	}
