@@ -21,6 +21,7 @@ var adapters = map[string]bool{
 // everybody: exchange, openai and terminal may be imported by all.
 var allowed = map[string][]string{
 	"admission":                 {"developer", "refusal"},
+	"lambda":                    {"refusal"},
 	"gateway":                   {"admission", "contentcoding", "developer", "record", "redaction", "refusal", "secrets", "upstream"},
 	"redaction":                 {"secrets"},
 	"sqlite":                    {"developer", "ledger", "onboard/invite", "redaction"},

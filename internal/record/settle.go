@@ -59,8 +59,12 @@ func (s *Spool) forget(n int) {
 	s.checkIdle()
 }
 
-// checkIdle tells Close when nothing is left; the caller holds the lock.
+// checkIdle tells Settle and Close when nothing is left; the caller holds the lock.
 func (s *Spool) checkIdle() {
+	if s.open == 0 && s.settled != nil {
+		close(s.settled)
+		s.settled = nil
+	}
 	if !s.closing || s.open > 0 {
 		return
 	}
@@ -125,6 +129,9 @@ func (s *Spool) store(ctx context.Context) {
 			s.later(c, fmt.Errorf("archive the record: %w", err))
 			continue
 		}
+		if err := s.options.Openings.end(ctx, c.exchange.ID); err != nil {
+			s.options.Log.Warn("what noted that an exchange began stays behind; it is removed later", "id", c.exchange.ID, "error", err)
+		}
 		c.writer.settled()
 		s.forget(1)
 	}
@@ -137,7 +144,7 @@ func (s *Spool) awaitQuiet(ctx context.Context, c *closing) {
 	for {
 		s.mu.Lock()
 		now := time.Now()
-		ripe := s.closing || len(s.unarchived) > archivePile ||
+		ripe := s.closing || s.hurried > 0 || len(s.unarchived) > archivePile ||
 			now.Sub(s.opened) > s.options.Quiet || now.Sub(c.counted) > archiveWithin
 		s.mu.Unlock()
 		if ripe {

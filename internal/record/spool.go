@@ -51,6 +51,9 @@ type Options struct {
 	// Quiet is how long no exchange must have begun before documents are made;
 	// 100 ms. They wait for that for two seconds at the most.
 	Quiet time.Duration
+	// Openings, if any, are told of every record before it is open: they outlive
+	// the disk of a server that does not.
+	Openings *Openings
 	// CacheBytes bounds what is remembered of packed chunks; 64 MiB.
 	CacheBytes int
 
@@ -100,8 +103,10 @@ type Spool struct {
 	// wait for the archive.
 	uncounted, unarchived []*closing
 
-	open    int       // opened and not yet settled
-	opened  time.Time // when the last one was
+	hurried int           // callers of Settle that wait
+	settled chan struct{} // closed when nothing is left to settle; nil unless somebody waits
+	open    int           // opened and not yet settled
+	opened  time.Time     // when the last one was
 	closing bool
 	idle    chan struct{} // closed when closing and nothing is left to settle
 	workers sync.WaitGroup
@@ -166,6 +171,7 @@ func (s *Spool) Open(ctx context.Context, e exchange.Exchange, request Message) 
 	s.opened = time.Now()
 	s.mu.Unlock()
 
+	noted := s.options.Openings.begin(ctx, s.options.OpenTimeout, e.ID, payload)
 	w.mu.Lock()
 	b, err := s.journal.append(w, entryOpened, payload, true)
 	w.mu.Unlock()
@@ -181,7 +187,7 @@ func (s *Spool) Open(ctx context.Context, e exchange.Exchange, request Message) 
 			err = ctx.Err()
 		}
 	}
-	if err != nil {
+	if err = errors.Join(err, noted()); err != nil {
 		s.abandon(w)
 		return nil, fmt.Errorf("open a record: %w", err)
 	}
@@ -195,6 +201,9 @@ func (s *Spool) abandon(w *Writer) {
 		if b := s.journal.gathering(); b != nil {
 			<-b.done
 		}
+		tidying, cancel := context.WithTimeout(context.Background(), s.options.OpenTimeout)
+		defer cancel()
+		_ = s.options.Openings.end(tidying, w.id.String()) // a note that stays is swept
 		w.settled()
 		s.forget(1)
 	}()
@@ -232,6 +241,36 @@ func (s *Spool) Depth() (exchanges int, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.open, bytes
+}
+
+// Settle settles what is closed now, without waiting for a quiet moment, and
+// returns when nothing is left, open records included; or when ctx ends, with an
+// error that says how many stay in the spool.
+func (s *Spool) Settle(ctx context.Context) error {
+	s.mu.Lock()
+	if s.open == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	s.hurried++
+	if s.settled == nil {
+		s.settled = make(chan struct{})
+	}
+	settled := s.settled
+	s.wake.Broadcast()
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.hurried--
+	}()
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		depth, _ := s.Depth()
+		return fmt.Errorf("%d exchanges stay in the spool: %w", depth, ctx.Err())
+	}
 }
 
 // Close settles what is closed, for as long as ctx allows, and closes the log.

@@ -28,7 +28,7 @@ import (
 	"codex-proxy/internal/record"
 )
 
-var _ record.Archive = (*Archive)(nil)
+var _ record.OpeningStore = (*Archive)(nil)
 
 const (
 	// callLimit bounds one call, with all its attempts; of a download, the wait
@@ -123,6 +123,21 @@ func (a *Archive) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("get %s from the archive %s: %w", key, a.at, err)
 	}
 	return &download{ctx: ctx, cancel: cancel, watch: watch, limit: a.limit, body: out.Body}, nil
+}
+
+// Remove implements record.OpeningStore.
+func (a *Archive) Remove(ctx context.Context, key string) error {
+	if !isKey(key) {
+		return fmt.Errorf("remove from the archive: %q is no key", key)
+	}
+	ctx, cancel := a.bounded(ctx)
+	defer cancel()
+	_, err := a.api.DeleteObject(ctx, &sdk.DeleteObjectInput{Bucket: &a.at.Bucket, Key: aws.String(a.at.Prefix + key)})
+	// S3 says nothing of what is not there; others that speak its language do.
+	if err = a.explain(ctx, err); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s from the archive %s: %w", key, a.at, err)
+	}
+	return nil
 }
 
 var errStalled = errors.New("S3 has sent nothing for too long: see whether it can be reached from here, and the service's health")
