@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"codex-proxy/internal/s3"
 	"codex-proxy/internal/simulated"
 	"codex-proxy/internal/standin"
 )
@@ -31,6 +32,11 @@ func useAmazon(t *testing.T) amazon {
 	t.Setenv("CODEX_PROXY_STORE", "dynamodb")
 	t.Setenv("CODEX_PROXY_ARCHIVE", "s3://archive")
 	return a
+}
+
+// archive is where the records are.
+func (a amazon) archive() *s3.Archive {
+	return s3.NewArchive(s3.Connect(standin.Config(a.bucket.Address)), s3.Location{Bucket: "archive"}, "")
 }
 
 func TestTheRealCLIWorksOnDynamoDBAndS3(t *testing.T) {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,6 +21,7 @@ import (
 type awsDeployCommand struct {
 	awsSettings
 	Bootstrap string            `help:"Program of the function: a codex-proxy for linux/arm64 (as in the release), or a zip with it as 'bootstrap'. In the source tree it is built." env:"-" placeholder:"FILE"`
+	Settings  string            `help:"Settings file (TOML) of the function, such as with rules for secrets, prices and sign-in. It goes with the program, so that another file is another version. Without it, those that the function has stay." env:"-" placeholder:"FILE"`
 	KeyFile   string            `help:"File that holds OpenAI's key. By default the key is taken from OPENAI_API_KEY, else from the secret that is there already, else asked for." env:"-" placeholder:"FILE"`
 	KeySecret string            `help:"Secret that holds the key, by name or ARN, if not NAME/openai-key." placeholder:"SECRET"`
 	Set       map[string]string `help:"Set a parameter of the template, such as MemorySize=512. What is not set stays as it is." env:"-" mapsep:"none" placeholder:"PARAMETER=VALUE"`
@@ -63,7 +67,7 @@ func (cmd *awsDeployCommand) Run(c *console) error {
 	if cmd.DryRun {
 		return cmd.dryRun(c, cloud)
 	}
-	code, err := cmd.code(c)
+	code, err := cmd.code(c, cloud)
 	if err != nil {
 		return err
 	}
@@ -98,6 +102,11 @@ func (cmd *awsDeployCommand) check() error {
 	for _, name := range append(awsdeploy.CodeParameters, "Name") {
 		if _, set := cmd.Set[name]; set {
 			return misuse("%s is set by the deployment itself (--name, --bootstrap, --key-secret)", name)
+		}
+	}
+	if cmd.Settings != "" {
+		if _, err := checkedSettings(cmd.Settings); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -168,9 +177,23 @@ func askKey(c *console, id string) (awsdeploy.Key, error) {
 }
 
 // code is the function's program: the one named, else one that is built.
-func (cmd *awsDeployCommand) code(c *console) (awsdeploy.Code, error) {
+func (cmd *awsDeployCommand) code(c *console, cloud *awsdeploy.Cloud) (awsdeploy.Code, error) {
+	var settings []byte
+	var err error
+	if cmd.Settings != "" {
+		settings, err = checkedSettings(cmd.Settings)
+	} else {
+		settings, err = cloud.Settings(c.ctx, cmd.Name) // which stay
+	}
+	if err != nil {
+		return awsdeploy.Code{}, err
+	}
 	if cmd.Bootstrap != "" {
-		return awsdeploy.ReadCode(cmd.Bootstrap)
+		code, err := awsdeploy.ReadCode(cmd.Bootstrap, settings)
+		if cmd.Settings == "" && errors.Is(err, awsdeploy.ErrZip) {
+			return awsdeploy.ReadCode(cmd.Bootstrap, nil)
+		}
+		return code, err
 	}
 	directory, err := os.Getwd()
 	if err != nil {
@@ -181,7 +204,21 @@ func (cmd *awsDeployCommand) code(c *console) (awsdeploy.Code, error) {
 		return awsdeploy.Code{}, misuse("which program is the function? Unpack the release's linux_arm64 archive (version %s, as this one) and name its codex-proxy with --bootstrap FILE; in the source tree it is built by itself", version)
 	}
 	fmt.Fprintf(c.stderr, "Building the function's program from %s.\n", root)
-	return awsdeploy.Build(c.ctx, root, version, c.stderr)
+	return awsdeploy.Build(c.ctx, root, version, settings, c.stderr)
+}
+
+// checkedSettings reads a settings file that a function will have, as the function
+// will, so that a mistake shows here.
+func checkedSettings(path string) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the settings of the function: %w", err)
+	}
+	var discarded strings.Builder
+	if run(context.Background(), []string{"secrets", "rules", "--config", path, "--store", "sqlite", "--data", filepath.Join(os.TempDir(), "codex-proxy-no-data")}, strings.NewReader(""), &discarded, &discarded) != exitDone {
+		return nil, misuse("the settings of the function cannot be used: %s", strings.TrimSpace(discarded.String()))
+	}
+	return content, nil
 }
 
 // dryRun says what a deployment would change.
@@ -195,7 +232,7 @@ func (cmd *awsDeployCommand) dryRun(c *console, cloud *awsdeploy.Cloud) error {
 	}
 	parameters := maps.Clone(cmd.Set)
 	if cmd.Bootstrap != "" {
-		code, err := cmd.code(c)
+		code, err := cmd.code(c, cloud)
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := run(ctx, lambdaArguments(os.Args[1:]), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
@@ -49,6 +49,7 @@ type commands struct {
 
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`
+	Lambda  lambdaCommand  `cmd:"" hidden:"" help:"Run the proxy as a function of AWS Lambda."`
 	Version versionCommand `cmd:"" help:"Print the version, the commit and its date, and the toolchain that built it."`
 	AWS     awsCommand     `cmd:"" name:"aws" help:"Make, show, check and remove an installation on AWS: deploy, status, smoke, destroy."`
 }

@@ -17,6 +17,7 @@ import (
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/metrics"
 	"codex-proxy/internal/onboard/invite"
 	"codex-proxy/internal/onboard/script"
@@ -35,6 +36,8 @@ type proxy struct {
 	developers register
 	ledger     books
 	spool      *record.Spool
+	openings   *record.Openings // nil unless what begins is noted beside the archive
+	book       *ledger.Book
 	lastUsed   *developer.Recorder
 	gateway    *gateway.Gateway
 	metrics    *metrics.Metrics
@@ -52,8 +55,13 @@ type proxyOptions struct {
 	key      func() upstream.Key
 	// keyRefused tells of a key that upstream refused; nil where there is no other.
 	keyRefused func(ctx context.Context, key upstream.Key) bool
-	log        *slog.Logger
-	now        func() time.Time
+	// fleeting says that the data directory goes with the process.
+	fleeting bool
+	// meter makes what the gateway counts with of the metrics; nil takes them as
+	// they are.
+	meter func(*metrics.Metrics) gateway.Meter
+	log   *slog.Logger
+	now   func() time.Time
 }
 
 // openProxy opens every part, closes what an earlier run left open, and starts
@@ -71,8 +79,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		}
 	}
 	p.scripts = script.Handler(script.Config{PublicURL: s.PublicURL, WebSocket: s.WebSocket == "on", Version: version})
-	book, err := c.settings.priceBook()
-	if err != nil {
+	if p.book, err = c.settings.priceBook(); err != nil {
 		return nil, err
 	}
 	if p.developers, err = c.settings.openDevelopers(c.ctx); err != nil {
@@ -95,10 +102,14 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		return nil, err
 	}
 	// The spool's lock says that no other process writes here.
-	p.spool, err = record.OpenSpool(c.settings.spoolDirectory(), record.Options{
-		Archive: archive, Ledger: p.ledger.Add, Log: o.log,
-	})
-	if err != nil {
+	options := record.Options{Archive: archive, Ledger: p.ledger.Add, Log: o.log}
+	if bucket, ok := archive.(record.OpeningStore); ok {
+		p.openings = record.NewOpenings(bucket)
+	}
+	if o.fleeting {
+		options.Openings, options.Quiet = p.openings, time.Millisecond // for nothing else runs beside an exchange
+	}
+	if p.spool, err = record.OpenSpool(c.settings.spoolDirectory(), options); err != nil {
 		return nil, err
 	}
 	if err := cleanArchive(archive); err != nil {
@@ -106,7 +117,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	}
 	interrupted, err := p.spool.Recover(c.ctx, func(e *exchange.Exchange, request, response io.Reader) {
 		gateway.Recovered(e, request, response)
-		e.Cost = book.Rate(e.Model, e.Tier, e.Started, e.Usage)
+		e.Cost = p.book.Rate(e.Model, e.Tier, e.Started, e.Usage)
 	})
 	if err != nil {
 		return nil, err
@@ -116,6 +127,10 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	}
 	p.lastUsed = developer.NewRecorder(p.developers)
 	p.metrics = metrics.New(p.spool.Depth)
+	var meter gateway.Meter = p.metrics
+	if o.meter != nil {
+		meter = o.meter(p.metrics)
+	}
 	p.gateway = gateway.New(gateway.Config{
 		Upstream: o.upstream, Key: o.key, KeyRefused: o.keyRefused,
 		Transport:     upstream.NewTransport(upstream.TransportOptions{AnswerTimeout: s.AnswerIdle}),
@@ -123,7 +138,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		Authenticator: &authenticator{developer.NewAuthenticator(p.developers, o.now), p.lastUsed, o.now},
 		Desk:          admission.NewDesk(p.ledger, o.now),
 		Recorder:      p.spool, BestEffort: s.Audit == "best-effort", Unrecorded: p.countUnrecorded,
-		Rate: book.Rate, Meter: p.metrics, Log: o.log, Now: o.now,
+		Rate: p.book.Rate, Meter: meter, Log: o.log, Now: o.now,
 		WebSocket: s.WebSocket == "on", Limits: s.limits(),
 	})
 
@@ -133,6 +148,9 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	p.running.Go(func() {
 		p.lastUsed.Run(background, func(err error) { o.log.Warn("last use of tokens is not written down", "error", err) })
 	})
+	if p.openings != nil && !o.fleeting {
+		p.running.Go(func() { p.sweepAlways(background) })
+	}
 	if signIn != nil {
 		p.running.Go(func() { checkIssuer(background, signIn, o.log) })
 	}
@@ -145,6 +163,44 @@ func (p *proxy) countUnrecorded(e exchange.Exchange) {
 	defer cancel()
 	if err := p.ledger.Add(ctx, []exchange.Exchange{e}); err != nil {
 		p.log.Error("exchange is neither recorded nor counted", "id", e.ID, "error", err)
+	}
+}
+
+// longestFleeting is how long a function that carries an exchange may live, and some
+// more for clocks that differ.
+const longestFleeting = 16 * time.Minute
+
+// sweepEvery is how often exchanges are looked for that a function left open.
+const sweepEvery = 5 * time.Minute
+
+// sweepAlways sweeps from time to time, until ctx ends.
+func (p *proxy) sweepAlways(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			p.sweep(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweep closes, as interrupted, exchanges that a function has begun and never ended.
+func (p *proxy) sweep(ctx context.Context) {
+	interrupted, err := p.openings.Sweep(ctx, record.Sweep{
+		Before: p.now().Add(-longestFleeting), Count: p.ledger.Add, Log: p.log,
+		Finish: func(e *exchange.Exchange) {
+			e.Usage.State = exchange.UsageMissing
+			e.Cost = p.book.Rate(e.Model, e.Tier, e.Started, e.Usage)
+		},
+	})
+	if err != nil && ctx.Err() == nil {
+		p.log.Error("exchanges that a function left open cannot be closed just now", "error", err)
+	}
+	if interrupted > 0 {
+		p.log.Warn("exchanges that a function left open are closed as interrupted", "count", interrupted)
 	}
 }
 

@@ -140,5 +140,6 @@ func settingsPath(args []string) (path string, named bool) {
 	if value := os.Getenv("CODEX_PROXY_CONFIG"); value != "" {
 		return value, true
 	}
-	return "codex-proxy.toml", false
+	// Beside the program of a function of Lambda, else in the current directory.
+	return filepath.Join(os.Getenv(lambdaTask), "codex-proxy.toml"), false
 }

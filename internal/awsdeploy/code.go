@@ -37,15 +37,25 @@ func (c Code) Key() string { return program + "/" + hex.EncodeToString(c.sum[:])
 // SHA256 is the zip's SHA-256 in base64, as Lambda writes it.
 func (c Code) SHA256() string { return base64.StdEncoding.EncodeToString(c.sum[:]) }
 
+// SettingsFile is the name of a settings file beside the function's program.
+const SettingsFile = "codex-proxy.toml"
+
+// ErrZip: a zip is taken as it is.
+var ErrZip = errors.New("a zip is taken as it is")
+
 // ReadCode reads the function's code: a codex-proxy for linux/arm64, or a zip that
-// holds one as "bootstrap".
-func ReadCode(path string) (Code, error) {
+// holds one as "bootstrap". settings is the settings file that goes with it; nil for
+// none, or where the zip has one.
+func ReadCode(path string, settings []byte) (Code, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return Code{}, fmt.Errorf("read the function's program: %w", err)
 	}
 	if !bytes.HasPrefix(content, []byte("PK\x03\x04")) {
-		return pack(path, content)
+		return pack(path, content, settings)
+	}
+	if settings != nil {
+		return Code{}, fmt.Errorf("%w: put the settings into %s, as %s", ErrZip, path, SettingsFile)
 	}
 	archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
@@ -62,17 +72,24 @@ func ReadCode(path string) (Code, error) {
 }
 
 // pack zips a program, to the same bytes for the same program.
-func pack(path string, content []byte) (Code, error) {
+func pack(path string, content, settings []byte) (Code, error) {
 	if err := runsThere(content); err != nil {
 		return Code{}, fmt.Errorf("%s cannot be the function: %w", path, err)
 	}
 	var packed bytes.Buffer
 	archive := zip.NewWriter(&packed)
-	header := &zip.FileHeader{Name: program, Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
-	header.SetMode(0o755)
-	file, err := archive.CreateHeader(header)
-	if err == nil {
-		_, err = file.Write(content)
+	add := func(name string, mode fs.FileMode, content []byte) error {
+		header := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
+		header.SetMode(mode)
+		file, err := archive.CreateHeader(header)
+		if err == nil {
+			_, err = file.Write(content)
+		}
+		return err
+	}
+	err := add(program, 0o755, content)
+	if err == nil && settings != nil {
+		err = add(SettingsFile, 0o644, settings)
 	}
 	if err = errors.Join(err, archive.Close()); err != nil {
 		return Code{}, fmt.Errorf("zip %s: %w", path, err)
@@ -110,7 +127,7 @@ func FindSource(directory string) (root string, found bool) {
 
 // Build builds the function's program from a source tree, under a version's name.
 // What the compiler says goes to output.
-func Build(ctx context.Context, root, version string, output io.Writer) (Code, error) {
+func Build(ctx context.Context, root, version string, settings []byte, output io.Writer) (Code, error) {
 	directory, err := os.MkdirTemp("", "codex-proxy-*")
 	if err != nil {
 		return Code{}, fmt.Errorf("build the function's program: %w", err)
@@ -123,5 +140,5 @@ func Build(ctx context.Context, root, version string, output io.Writer) (Code, e
 	if err := command.Run(); err != nil {
 		return Code{}, fmt.Errorf("build the function's program in %s: %w", root, err)
 	}
-	return ReadCode(path)
+	return ReadCode(path, settings)
 }

@@ -49,18 +49,18 @@ func zipped(t *testing.T, name string, content []byte) []byte {
 
 func TestTheSameProgramIsTheSameZip(t *testing.T) {
 	path := write(t, "codex-proxy", elf(arm64))
-	first, err := awsdeploy.ReadCode(path)
+	first, err := awsdeploy.ReadCode(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := awsdeploy.ReadCode(write(t, "bootstrap", elf(arm64)))
+	again, err := awsdeploy.ReadCode(write(t, "bootstrap", elf(arm64)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if first.Key() != again.Key() || first.SHA256() != again.SHA256() {
 		t.Errorf("the zips of one program are %s and %s", first.Key(), again.Key())
 	}
-	other, err := awsdeploy.ReadCode(write(t, "codex-proxy", append(elf(arm64), "more"...)))
+	other, err := awsdeploy.ReadCode(write(t, "codex-proxy", append(elf(arm64), "more"...)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestTheSameProgramIsTheSameZip(t *testing.T) {
 
 func TestAZipIsTakenAsItIs(t *testing.T) {
 	content := zipped(t, "bootstrap", elf(arm64))
-	code, err := awsdeploy.ReadCode(write(t, "function.zip", content))
+	code, err := awsdeploy.ReadCode(write(t, "function.zip", content), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,11 +92,11 @@ func TestWhatLambdaCannotRunIsRefused(t *testing.T) {
 		"a torn zip":                {[]byte("PK\x03\x04"), "read the zip"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := awsdeploy.ReadCode(write(t, "file", c.content))
+			_, err := awsdeploy.ReadCode(write(t, "file", c.content), nil)
 			wantError(t, err, c.says)
 		})
 	}
-	_, err := awsdeploy.ReadCode(filepath.Join(t.TempDir(), "missing"))
+	_, err := awsdeploy.ReadCode(filepath.Join(t.TempDir(), "missing"), nil)
 	wantError(t, err, "read the function's program")
 }
 

@@ -2,6 +2,7 @@ package awsdeploy_test
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func withStores(t *testing.T) (f *fixture, objects *sdks3.Client, tables *sdkdyn
 
 func TestAProgramIsUploadedOnceIntoABucketOfItsOwn(t *testing.T) {
 	f, objects, _ := withStores(t)
-	code, err := awsdeploy.ReadCode(write(t, "codex-proxy", elf(arm64)))
+	code, err := awsdeploy.ReadCode(write(t, "codex-proxy", elf(arm64)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +61,39 @@ func TestAProgramIsUploadedOnceIntoABucketOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestTheSettingsOfAFunctionAreFoundAgain(t *testing.T) {
+	f, _, _ := withStores(t)
+	wantSettings := func(want string) {
+		t.Helper()
+		if settings, err := f.cloud.Settings(t.Context(), "team-a"); err != nil || string(settings) != want {
+			t.Errorf("the settings are %q, %v; want %q", settings, err, want)
+		}
+	}
+	wantSettings("") // there is no installation
+	for _, settings := range []string{"", "[secrets]\n"} {
+		var content []byte
+		if settings != "" {
+			content = []byte(settings)
+		}
+		code, err := awsdeploy.ReadCode(write(t, "codex-proxy", elf(arm64)), content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.cloud.Upload(t.Context(), "team-a", code); err != nil {
+			t.Fatal(err)
+		}
+		f.store("sk-first")
+		f.deploy(parameters("CodeBucket", f.cloud.Account.CodeBucket("team-a"), "CodeKey", code.Key()))
+		wantSettings(settings)
+	}
+	if _, err := awsdeploy.ReadCode(write(t, "function.zip", zipped(t, "bootstrap", elf(arm64))), []byte("x")); !errors.Is(err, awsdeploy.ErrZip) {
+		t.Errorf("settings beside a zip: %v", err)
+	}
+}
+
 func TestABucketOfAnotherAccountIsNotUsed(t *testing.T) {
 	f, _, _ := withStores(t)
-	code, err := awsdeploy.ReadCode(write(t, "codex-proxy", elf(arm64)))
+	code, err := awsdeploy.ReadCode(write(t, "codex-proxy", elf(arm64)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,13 @@
 package awsdeploy
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -38,6 +42,34 @@ func (c *Cloud) Upload(ctx context.Context, name string, code Code) error {
 		return fmt.Errorf("upload the program to the bucket %s: %w", bucket, explain(err))
 	}
 	return nil
+}
+
+// Settings returns the settings file that an installation's program has beside it;
+// nil where it has none, or where there is no installation.
+func (c *Cloud) Settings(ctx context.Context, name string) ([]byte, error) {
+	s, err := c.describe(ctx, name)
+	if err != nil || s == nil || s.parameters["CodeKey"] == "" {
+		return nil, err
+	}
+	bucket, key := s.parameters["CodeBucket"], s.parameters["CodeKey"]
+	out, err := c.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key, ExpectedBucketOwner: &c.owner})
+	if err != nil {
+		return nil, fmt.Errorf("read the settings that the installation has, from %s in the bucket %s: %w", key, bucket, explain(err))
+	}
+	defer out.Body.Close()
+	packed, err := io.ReadAll(out.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the settings that the installation has: %w", err)
+	}
+	archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		return nil, fmt.Errorf("read the settings that the installation has, from %s in the bucket %s: %w", key, bucket, err)
+	}
+	settings, err := fs.ReadFile(archive, SettingsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return settings, err
 }
 
 func (c *Cloud) makeBucket(ctx context.Context, bucket string) error {

@@ -204,7 +204,7 @@ func endOf(ctx context.Context) (outcome exchange.Outcome, origin exchange.Origi
 	cause := context.Cause(ctx)
 	var cut *cutOff
 	switch {
-	case errors.As(cause, &cut), errors.Is(cause, errShutdown), errors.Is(cause, errNotOnDisk):
+	case errors.As(cause, &cut), errors.Is(cause, errShutdown), errors.Is(cause, errNotOnDisk), errors.Is(cause, ErrDeadline):
 		return exchange.Interrupted, exchange.OriginProxy, cause.Error(), true
 	case errors.Is(cause, errSilent):
 		return exchange.UpstreamError, exchange.OriginProxy, "upstream was silent for longer than the limit", true

@@ -51,8 +51,8 @@ type requestBody struct {
 	detached bool
 	// through says that the source was read to its end, and is on record.
 	through bool
-	decoder  *contentcoding.Decoder // nil when the body is not coded
-	refused  *refusal.Refusal
+	decoder *contentcoding.Decoder // nil when the body is not coded
+	refused *refusal.Refusal
 	// failed is a failure to keep the record; it may come from the decoder's
 	// goroutine.
 	failed atomic.Pointer[error]

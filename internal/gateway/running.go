@@ -18,6 +18,10 @@ var (
 	errFinished  = errors.New("the exchange is over")
 )
 
+// ErrDeadline is the cause with which whoever calls the gateway ends the context of
+// a request for which there is no more time.
+var ErrDeadline = errors.New("the longest time that an exchange may take here is over")
+
 // cutOff ends the streams of a token that is no longer good.
 type cutOff struct{ because *developer.TokenError }
 

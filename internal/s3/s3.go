@@ -262,6 +262,8 @@ func (a *Archive) explain(ctx context.Context, err error) error {
 	}
 	advice := ""
 	switch said.ErrorCode() {
+	case "NoSuchKey": // of a call that does not know it as an error of its own
+		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	case "NoSuchBucket":
 		advice = "there is no such bucket: check its name with --archive, or make it ('codex-proxy aws deploy')"
 	case "PermanentRedirect", "AuthorizationHeaderMalformed":

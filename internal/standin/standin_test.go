@@ -15,6 +15,7 @@ import (
 	"codex-proxy/internal/dynamodb"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger/ledgertest"
+	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/s3"
 	"codex-proxy/internal/secretsmanager"
 	"codex-proxy/internal/standin"
@@ -55,6 +56,18 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 		check(t, err)
 	}
 	check(t, developers.SetLastUsed(ctx, map[string]time.Time{credential.ID: time.Now()}))
+	// A server that starts keeps its rules for secrets and the key of their
+	// placeholders, and one at which developers sign in adds and removes tokens.
+	check(t, developers.AddRuleSet(ctx, redaction.RuleSet{Since: time.Now(), Document: []byte("{}")}))
+	_, err = developers.Keep(ctx, "key", []byte("value"))
+	check(t, err)
+	_, err = developers.Teams(ctx)
+	check(t, err)
+	_, ending, err := developer.Issue(rand.Reader, d.ID, "sign-in", time.Now(), time.Now().Add(time.Second))
+	check(t, err)
+	check(t, developers.AddToken(ctx, ending))
+	_, err = developers.RemoveExpiredTokens(ctx, d.ID, "sign-in", time.Now().Add(time.Minute))
+	check(t, err)
 	calls(t, "the table of tokens", tables, standin.ServerCalls.Tokens...)
 
 	ledger := dynamodb.NewLedger(api, dynamodb.DefaultUsageTable)
@@ -76,6 +89,7 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 		check(t, err)
 		check(t, r.Close())
 	}
+	check(t, archive.Remove(ctx, "open/"+exchange.NewID(time.Now())+".json"))
 	calls(t, "the bucket", bucket, standin.ServerCalls.Archive...)
 
 	secret, err := secretsmanager.Open(ctx, secretsmanager.Connect(loaded), "openai", func(text string) (string, error) { return text, nil },

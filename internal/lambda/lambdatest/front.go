@@ -33,6 +33,8 @@ type Front struct {
 
 	url, api *httptest.Server
 	queue    chan *invocation
+	asked    chan struct{}
+	asking   sync.Once
 	over     chan struct{}
 	ended    sync.Once
 	ids      atomic.Int64
@@ -65,7 +67,7 @@ func (i *invocation) end(broke bool) {
 
 // New starts both. Close ends them.
 func New() *Front {
-	f := &Front{Timeout: 15 * time.Minute, queue: make(chan *invocation), over: make(chan struct{}), running: map[string]*invocation{}}
+	f := &Front{Timeout: 15 * time.Minute, queue: make(chan *invocation), asked: make(chan struct{}), over: make(chan struct{}), running: map[string]*invocation{}}
 	api := http.NewServeMux()
 	api.HandleFunc("GET /2018-06-01/runtime/invocation/next", f.next)
 	api.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", f.response)
@@ -87,6 +89,9 @@ func (f *Front) URL() string { return f.url.URL }
 
 // API is the address of the Runtime API, as AWS_LAMBDA_RUNTIME_API has it.
 func (f *Front) API() string { return strings.TrimPrefix(f.api.URL, "http://") }
+
+// Asked is closed when the function asks for its first invocation: it has started.
+func (f *Front) Asked() <-chan struct{} { return f.asked }
 
 // FailedInit is what the function said when it could not start; empty if it did not.
 func (f *Front) FailedInit() string {
@@ -182,6 +187,7 @@ func isText(h http.Header) bool {
 
 // next gives the function its next invocation.
 func (f *Front) next(w http.ResponseWriter, r *http.Request) {
+	f.asking.Do(func() { close(f.asked) })
 	select {
 	case i := <-f.queue:
 		i.deadline = time.Now().Add(f.Timeout)
