@@ -66,6 +66,9 @@ command -v chromium >/dev/null || echo "SKIPPED: what looks at pages in a browse
 step "a validator of AWS's templates (npm)"
 npm ci --prefix deploy/aws/testdata/validate --ignore-scripts --no-audit --no-fund --loglevel=error
 
+step 'a DuckDB that reads what is exported (npm)'
+npm ci --prefix internal/parquet/testdata/duckdb --ignore-scripts --no-audit --no-fund --loglevel=error
+
 step 'the Codex CLI and the stand-ins for AWS (npm, Go)'
 if command -v npm >/dev/null; then
 	sh scripts/standins.sh

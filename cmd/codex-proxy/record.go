@@ -22,6 +22,7 @@ type recordCommand struct {
 	List   recordListCommand   `cmd:"" help:"List exchanges, the newest first."`
 	Show   recordShowCommand   `cmd:"" help:"Show one exchange: who, when, what it cost, and the conversation."`
 	Search recordSearchCommand `cmd:"" help:"Search what was sent and answered for a text."`
+	Export recordExportCommand `cmd:"" help:"Write one row an exchange as Parquet, for Athena and DuckDB."`
 	Origin recordOriginCommand `cmd:"" help:"Who said this? Finds where an error that a developer saw came from."`
 }
 

@@ -14,7 +14,7 @@ const module = "codex-proxy/internal/"
 // they each other.
 var adapters = map[string]bool{
 	"sqlite": true, "dynamodb": true, "disk": true, "s3": true, "secretsmanager": true,
-	"oldtable": true, "metrics": true, "simulated": true, "upstream": true,
+	"oldtable": true, "parquet": true, "metrics": true, "simulated": true, "upstream": true,
 }
 
 // allowed are the imports between the project's packages that are not for
