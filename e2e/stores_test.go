@@ -48,6 +48,10 @@ func TestTheRealCLIWorksOnDynamoDBAndS3(t *testing.T) {
 	if list := p.records(1); list[0].Outcome != "completed" || list[0].Usage.State != "exact" {
 		t.Errorf("on record as %+v", list[0])
 	}
+	t.Setenv("OPENAI_API_KEY", organisationKey)
+	if out := p.command("doctor", p.args[1], p.args[2]); !strings.Contains(out, "takes the key") || !strings.Contains(out, "1 exchange in 7 days") || strings.Contains(out, organisationKey) {
+		t.Errorf("the doctor says:\n%s", out)
+	}
 	p.command("developer", "disable", "alice@example.com")
 	if s := p.newCLI(overHTTP, token).run("again"); s.code == 0 || !strings.Contains(s.err, "access for alice@example.com is disabled") {
 		t.Errorf("after disabling, codex exited with %d:\n%s", s.code, s.err)

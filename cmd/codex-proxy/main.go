@@ -45,7 +45,7 @@ type commands struct {
 	Setup   setupCommand    `cmd:"" help:"Make the Codex of this machine use the proxy, or take that back."`
 	Login   loginCommand    `cmd:"" help:"Sign in with your organisation's account, where the proxy offers that."`
 	Logout  logoutCommand   `cmd:"" help:"Remove your sign-in from this machine, and end it at the issuer."`
-	Doctor  doctorCommand   `cmd:"" help:"Check what keeps Codex from working here, and say how to mend it."`
+	Doctor  doctorCommand   `cmd:"" help:"Check every part of a server, or with --client a developer's machine, and say how to mend what fails."`
 
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`

@@ -51,8 +51,10 @@ type books interface {
 
 // store is what every store has besides.
 type store interface {
-	// Ping returns why the store cannot be read; nil when it can.
+	// Ping returns why the store cannot be read, and Probe why it cannot be written
+	// to; nil when it can.
 	Ping(ctx context.Context) error
+	Probe(ctx context.Context) error
 	io.Closer
 }
 

@@ -65,6 +65,23 @@ func (a *Archive) Clean() error {
 	return nil
 }
 
+// Probe puts a document where no record is, and removes it; it returns what of that
+// failed.
+func (a *Archive) Probe(context.Context) error {
+	file, err := a.root.Create(path.Join(incoming, "probe-"+rand.Text()))
+	if err != nil {
+		return fmt.Errorf("write to the archive: %w", err)
+	}
+	_, err = file.WriteString("probe")
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = a.root.Remove(path.Join(incoming, path.Base(file.Name())))
+	}
+	if err != nil {
+		return fmt.Errorf("write to the archive: %w", err)
+	}
+	return nil
+}
+
 // Put implements record.Archive.
 func (a *Archive) Put(ctx context.Context, key string, doc io.Reader, size int64) error {
 	if err := ctx.Err(); err != nil {

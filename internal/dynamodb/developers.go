@@ -54,6 +54,11 @@ func (s *Developers) Ping(ctx context.Context) error {
 	return s.table.ping(ctx, teamKey(developer.DefaultTeam))
 }
 
+// Probe returns why the store cannot be written to; nil when it can.
+func (s *Developers) Probe(ctx context.Context) error {
+	return s.table.probe(ctx, item{"id": text("probe")})
+}
+
 // Close closes nothing: a table is not held open.
 func (s *Developers) Close() error { return nil }
 

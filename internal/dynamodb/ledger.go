@@ -77,6 +77,11 @@ func NewLedger(api *sdk.Client, name string) *Ledger {
 // Ping returns why the ledger cannot be read; nil when it can.
 func (l *Ledger) Ping(ctx context.Context) error { return l.table.ping(ctx, pointerKey()) }
 
+// Probe returns why the ledger cannot be written to; nil when it can.
+func (l *Ledger) Probe(ctx context.Context) error {
+	return l.table.probe(ctx, key("probe", "probe"))
+}
+
 // Close closes nothing: a table is not held open.
 func (l *Ledger) Close() error { return nil }
 

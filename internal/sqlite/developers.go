@@ -89,6 +89,10 @@ func (s *Developers) Close() error { return errors.Join(s.grant.Close(), s.db.Cl
 // Ping returns why the store cannot be read; nil when it can.
 func (s *Developers) Ping(ctx context.Context) error { return s.db.ping(ctx) }
 
+// Probe returns why the store cannot be written to; nil when it can. It changes
+// nothing.
+func (s *Developers) Probe(ctx context.Context) error { return s.db.probe(ctx) }
+
 // AddDeveloper implements developer.Store.
 func (s *Developers) AddDeveloper(ctx context.Context, d developer.Developer, tokens ...developer.Credential) error {
 	if err := d.Validate(); err != nil {

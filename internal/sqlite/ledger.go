@@ -80,6 +80,10 @@ func (l *Ledger) Close() error { return l.db.Close() }
 // Ping returns why the ledger cannot be read; nil when it can.
 func (l *Ledger) Ping(ctx context.Context) error { return l.db.ping(ctx) }
 
+// Probe returns why the ledger cannot be written to; nil when it can. It changes
+// nothing.
+func (l *Ledger) Probe(ctx context.Context) error { return l.db.probe(ctx) }
+
 // columns are the columns of exchanges, in the order of fields.
 var columns = strings.Fields(`id started ended developer team token_id session client
 	method path transport warmup model_asked model tier status outcome refusal error error_origin

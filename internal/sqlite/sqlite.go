@@ -111,6 +111,11 @@ func (db *DB) ping(ctx context.Context) error {
 	return nil
 }
 
+// probe returns why the file cannot be written to; nil when it can.
+func (db *DB) probe(ctx context.Context) error {
+	return db.Write(ctx, func(*sql.Tx) error { return nil })
+}
+
 // Close closes the file. Statements prepared on it are of no use afterwards.
 func (db *DB) Close() error {
 	var errs []error
