@@ -133,6 +133,38 @@ func TestReplicasThatAddTheSameDevelopersExchangesCountThemAll(t *testing.T) {
 	wantRows(t, one, rows)
 }
 
+// TestAReplicaThatIsAlwaysOvertakenIsThroughAllTheSame lets another replica add an
+// exchange of the same quarter of an hour before each write of the first, which is
+// thus never the one to write the sums.
+func TestAReplicaThatIsAlwaysOvertakenIsThroughAllTheSame(t *testing.T) {
+	address := standin.DynamoDB(t)
+	line, api := standin.NewLine(t, address), dynamodb.Connect(standin.Config(address))
+	table := newTable(t, api, dynamodb.UsageTable)
+	one, two := dynamodb.NewLedger(dynamodb.Connect(standin.Config(line.Address)), table), dynamodb.NewLedger(api, table)
+	rows := ledgertest.Rows(3, 1)
+	rows[0].Started = ledgertest.Start
+	rows[0].ID, rows[0].Developer, rows[0].Team = exchange.NewID(ledgertest.Start), "alice@example.com", "platform"
+	line.Fail(func(operation string) standin.Fault {
+		if operation == "PutItem" {
+			next := rows[0]
+			next.Started = next.Started.Add(time.Duration(len(rows)) * time.Second)
+			next.ID = exchange.NewID(next.Started)
+			rows = append(rows, next)
+			if err := two.Add(t.Context(), []exchange.Exchange{next}); err != nil {
+				t.Error(err)
+			}
+		}
+		return standin.None
+	})
+	if err := one.Add(t.Context(), rows[:1]); err != nil {
+		t.Error(err)
+	}
+	if len(rows) > 20 {
+		t.Errorf("it took %d writes", len(rows)-1)
+	}
+	wantRows(t, two, rows)
+}
+
 // TestTheSumsOfOneReplicaNeverHideAnothersExchange stops a delivery before each of
 // its calls in turn, and lets another replica deliver whole in between.
 func TestTheSumsOfOneReplicaNeverHideAnothersExchange(t *testing.T) {
