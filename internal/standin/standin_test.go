@@ -14,10 +14,13 @@ import (
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/dynamodb"
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/ledger/ledgertest"
+	"codex-proxy/internal/onboard/invite"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/s3"
 	"codex-proxy/internal/secretsmanager"
+	"codex-proxy/internal/signin"
 	"codex-proxy/internal/standin"
 )
 
@@ -46,7 +49,12 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 	check(t, err)
 	token, credential, err := developer.Issue(rand.Reader, d.ID, "", time.Now(), time.Time{})
 	check(t, err)
-	check(t, dynamodb.NewDevelopers(api, dynamodb.DefaultTokensTable).AddDeveloper(ctx, d, credential))
+	admin := dynamodb.NewDevelopers(api, dynamodb.DefaultTokensTable)
+	check(t, admin.AddDeveloper(ctx, d, credential))
+	code, invitation, err := invite.New(rand.Reader, d.ID, time.Now(), time.Now().Add(time.Hour))
+	check(t, err)
+	_, err = admin.AddInvitation(ctx, invitation, false)
+	check(t, err)
 	tables.Forget()
 
 	developers := dynamodb.NewDevelopers(api, dynamodb.DefaultTokensTable)
@@ -56,27 +64,24 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 		check(t, err)
 	}
 	check(t, developers.SetLastUsed(ctx, map[string]time.Time{credential.ID: time.Now()}))
-	// A server that starts keeps its rules for secrets and the key of their
-	// placeholders, and one at which developers sign in adds and removes tokens.
-	check(t, developers.AddRuleSet(ctx, redaction.RuleSet{Since: time.Now(), Document: []byte("{}")}))
-	_, err = developers.Keep(ctx, "key", []byte("value"))
+	start(t, developers)
+	_, err = developers.Offer(ctx, code.Hash())
 	check(t, err)
-	_, err = developers.Teams(ctx)
-	check(t, err)
-	_, ending, err := developer.Issue(rand.Reader, d.ID, "sign-in", time.Now(), time.Now().Add(time.Second))
-	check(t, err)
-	check(t, developers.AddToken(ctx, ending))
-	_, err = developers.RemoveExpiredTokens(ctx, d.ID, "sign-in", time.Now().Add(time.Minute))
-	check(t, err)
+	check(t, developers.Redeem(ctx, code.Hash(), issue(t, d.ID, time.Time{})))
+	signIn(t, developers)
 	calls(t, "the table of tokens", tables, standin.ServerCalls.Tokens...)
 
-	ledger := dynamodb.NewLedger(api, dynamodb.DefaultUsageTable)
-	check(t, ledger.Ping(ctx))
+	usage := dynamodb.NewLedger(api, dynamodb.DefaultUsageTable)
+	check(t, usage.Ping(ctx))
 	rows := ledgertest.Rows(1, 20)
 	for range 2 {
-		check(t, ledger.Add(ctx, rows))
+		check(t, usage.Add(ctx, rows))
 	}
-	_, err = ledger.Spent(ctx, d.ID, "", ledgertest.Start, ledgertest.Start.AddDate(0, 1, 0))
+	_, err = usage.Spent(ctx, d.ID, "", ledgertest.Start, ledgertest.Start.AddDate(0, 1, 0))
+	check(t, err)
+	_, err = usage.Exchanges(ctx, ledger.ExchangeQuery{Developer: rows[0].Developer, Limit: 10})
+	check(t, err)
+	_, err = usage.Sessions(ctx, ledger.SessionQuery{Limit: 10})
 	check(t, err)
 	calls(t, "the table of usage", tables, standin.ServerCalls.Usage...)
 
@@ -98,6 +103,40 @@ func TestAServerMakesTheseCallsAndNoOthers(t *testing.T) {
 	if value := secret.Value(ctx); value != "sk-example" {
 		t.Errorf("the secret is %q", value)
 	}
+}
+
+// start does what a server does when it starts: it keeps its rules for secrets and
+// the key of their placeholders, and looks at the teams that people sign in to.
+func start(t *testing.T, developers *dynamodb.Developers) {
+	_, err := developers.Keep(t.Context(), "key", []byte("value"))
+	check(t, err)
+	check(t, developers.AddRuleSet(t.Context(), redaction.RuleSet{Since: time.Now(), Document: []byte("{}")}))
+	_, err = developers.Teams(t.Context())
+	check(t, err)
+}
+
+// signIn does what is done when a person signs in who was never seen, and when one
+// does who has a token that ended.
+func signIn(t *testing.T, developers signin.Store) {
+	ctx := t.Context()
+	d, err := developer.New("bob@example.com", "", "", time.Now())
+	check(t, err)
+	check(t, developers.AddDeveloper(ctx, d, issue(t, d.ID, time.Now().Add(time.Minute))))
+	_, err = developers.UpdateDeveloper(ctx, d.ID, func(d *developer.Developer) error { d.Name = "Bob"; return nil })
+	check(t, err)
+	removed, err := developers.RemoveExpiredTokens(ctx, d.ID, "", time.Now().Add(time.Hour))
+	check(t, err)
+	if removed != 1 {
+		t.Errorf("%d tokens are removed, want 1", removed)
+	}
+	check(t, developers.AddToken(ctx, issue(t, d.ID, time.Time{})))
+}
+
+func issue(t *testing.T, owner string, expires time.Time) developer.Credential {
+	t.Helper()
+	_, credential, err := developer.Issue(rand.Reader, owner, "", time.Now(), expires)
+	check(t, err)
+	return credential
 }
 
 // calls checks which calls were made since the last time.
