@@ -9,7 +9,8 @@ import (
 var ErrChanged = errors.New("was changed meanwhile")
 
 // ErrHalfDone: a part of a batch is done, each developer whole or not at all, and
-// the rest is not. What asked for it can be worked out anew and asked for again.
+// the rest is not. To finish it, apply the very same batch again, which finds what
+// it has done; or work out anew what is left.
 var ErrHalfDone = errors.New("done in part")
 
 // Batch is what is to be done about many developers at once.

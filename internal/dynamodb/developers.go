@@ -26,7 +26,7 @@ import (
 //	team#<name>            a team's policy
 //	hash#<SHA-256>         a claim: whose a token is, by its hash
 //	token#<id>             a claim: whose a token is, by its public id
-//	invitation#<SHA-256>   leads from an invitation's code to the developer
+//	invitation#<SHA-256>   a claim: whose an invitation is, by its code's hash
 //	rulesets, ruleset#…    which rules for secrets were in force
 //	kept#<name>            what was made once for all replicas
 type Developers struct {
@@ -165,7 +165,11 @@ func (s *Developers) change(ctx context.Context, id string, edit func(*developer
 			return d, err
 		}
 	}
-	return developerItem{}, fmt.Errorf("developer %s is being changed by others all the time: try again", id)
+	return developerItem{}, errBusy(id)
+}
+
+func errBusy(id string) error {
+	return fmt.Errorf("developer %s is being changed by others all the time: try again", id)
 }
 
 // isWritten tells whether the developer's item is this very version of it, which
@@ -201,7 +205,7 @@ func (s *Developers) AddDeveloper(ctx context.Context, is developer.Developer, t
 
 // addItem puts a new developer's item, for which the tokens in it are claimed.
 func (s *Developers) addItem(ctx context.Context, d developerItem, tokens []developer.Credential) error {
-	return s.claiming(ctx, d.id(), d.Team, tokens, func() error {
+	return s.claiming(ctx, place{d.id(), d.Team}, rand.Text(), tokenClaims(tokens...), func() error {
 		if err := s.ensureTeam(ctx, d.Team); err != nil {
 			return err
 		}
@@ -301,11 +305,11 @@ func (s *Developers) RemoveDeveloper(ctx context.Context, id string) error {
 			return err
 		}
 		if removed {
-			s.abandon(ctx, d)
+			s.abandon(ctx, d.id(), d.claims())
 			return nil
 		}
 	}
-	return fmt.Errorf("developer %s is being changed by others all the time: try again", id)
+	return errBusy(id)
 }
 
 // SetLastUsed implements developer.Store.

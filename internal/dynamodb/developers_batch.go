@@ -2,8 +2,9 @@ package dynamodb
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
-	"slices"
 
 	"codex-proxy/internal/developer"
 )
@@ -13,131 +14,180 @@ import (
 // each developer is one write, with all that concerns them: what fails later, for
 // the table is out of reach or somebody else has come between, leaves the others
 // done, and the error is a developer.ErrHalfDone.
+//
+// What a batch writes carries the batch's own stamp, so that it finds what it has
+// done already when it is applied again.
 func (s *Developers) ApplyBatch(ctx context.Context, batch developer.Batch) error {
-	edits, err := s.planBatch(ctx, batch)
+	by, err := stampOf(batch)
 	if err != nil {
 		return err
 	}
-	err = together(ctx, edits, s.applyEdit)
+	edits, err := s.planBatch(ctx, batch, by)
+	if err != nil {
+		return err
+	}
+	teams := map[string]bool{}
+	for _, e := range edits {
+		teams[e.team] = true
+	}
+	err = together(ctx, sorted(teams), s.ensureTeam)
+	if err == nil {
+		err = together(ctx, edits, func(ctx context.Context, e *edit) error { return s.applyEdit(ctx, e, by) })
+	}
 	if err != nil {
 		err = fmt.Errorf("%w: %w", developer.ErrHalfDone, err)
 	}
 	return err
 }
 
-// edit is all that a batch does about one developer.
-type edit struct {
-	before developerItem // zero for one who is added
-	after  developerItem
-	change *developer.Change
-	tokens []developer.Credential
+// stampOf is the stamp of what a batch writes: the same for the same batch, and
+// for no other.
+func stampOf(batch developer.Batch) (string, error) {
+	content, err := json.Marshal(batch)
+	if err != nil {
+		return "", fmt.Errorf("read the batch: %w", err)
+	}
+	return fmt.Sprintf("batch %x", sha256.Sum256(content)), nil
 }
 
-// planBatch works out the edits of a batch, in no order, or says what forbids it.
-func (s *Developers) planBatch(ctx context.Context, batch developer.Batch) ([]*edit, error) {
+// edit is all that a batch does about one developer.
+type edit struct {
+	id      string
+	add     *developer.Developer
+	changes []developer.Change
+	tokens  []developer.Credential
+	// team is where they are in the end.
+	team string
+}
+
+// planBatch works out the edits of a batch that are not done yet, in no order, or
+// says what forbids it.
+func (s *Developers) planBatch(ctx context.Context, batch developer.Batch, by string) (todo []*edit, err error) {
+	edits, err := editsOf(batch)
+	if err != nil {
+		return nil, err
+	}
 	existing, err := s.all(ctx)
 	if err != nil {
 		return nil, err
 	}
-	known, edits := map[string]developerItem{}, map[string]*edit{}
-	ids, hashes := map[string]bool{}, map[string]bool{}
+	known, ids, hashes := map[string]developerItem{}, map[string]bool{}, map[string]bool{}
 	for _, d := range existing {
 		known[d.id()] = d
 		for id, token := range d.Tokens {
 			ids[id], hashes[string(token.Hash)] = true, true
 		}
 	}
+	for _, id := range sorted(edits) {
+		e := edits[id]
+		d := known[id]
+		if d.Write == by {
+			continue
+		}
+		d.Tokens, d.Invitations = nil, nil // those of all developers are looked at below
+		if err := e.apply(&d); err != nil {
+			return nil, err
+		}
+		for _, token := range e.tokens {
+			if ids[token.ID] || hashes[string(token.Hash[:])] {
+				return nil, fmt.Errorf("token %s %w", token.ID, developer.ErrExists)
+			}
+			ids[token.ID], hashes[string(token.Hash[:])] = true, true
+		}
+		e.team = d.Team
+		todo = append(todo, e)
+	}
+	return todo, nil
+}
+
+// editsOf sorts a batch by developer.
+func editsOf(batch developer.Batch) (map[string]*edit, error) {
+	edits := map[string]*edit{}
+	of := func(id string) *edit {
+		if edits[id] == nil {
+			edits[id] = &edit{id: id}
+		}
+		return edits[id]
+	}
 	for _, is := range batch.Add {
 		if err := is.Validate(); err != nil {
 			return nil, err
 		}
-		if _, exists := known[is.ID]; exists || edits[is.ID] != nil {
+		e := of(is.ID)
+		if e.add != nil {
 			return nil, fmt.Errorf("developer %s %w", is.ID, developer.ErrExists)
 		}
-		e := &edit{after: developerItem{stamp: stamp{}.next(), Tokens: map[string]tokenItem{}}}
-		e.after.set(is)
-		edits[is.ID] = e
-	}
-	of := func(id string) (*edit, error) {
-		if edits[id] == nil {
-			before, exists := known[id]
-			if !exists {
-				return nil, fmt.Errorf("developer %s %w", id, developer.ErrNotFound)
-			}
-			edits[id] = &edit{before: before, after: before}
-		}
-		return edits[id], nil
+		e.add = &is
 	}
 	for _, change := range batch.Change {
 		if err := change.After.Validate(); err != nil {
 			return nil, err
 		}
-		e, err := of(change.Before.ID)
-		if err != nil {
-			return nil, err
-		}
-		if err := e.before.fits(change); err != nil {
-			return nil, err
-		}
-		e.change = &change
+		e := of(change.Before.ID)
+		e.changes = append(e.changes, change)
 	}
 	for _, token := range batch.Tokens {
-		e, err := of(token.Developer)
-		if err != nil {
-			return nil, err
-		}
-		if ids[token.ID] || hashes[string(token.Hash[:])] {
-			return nil, fmt.Errorf("token %s %w", token.ID, developer.ErrExists)
-		}
-		ids[token.ID], hashes[string(token.Hash[:])] = true, true
+		e := of(token.Developer)
 		e.tokens = append(e.tokens, token)
 	}
-	var all []*edit
-	for _, id := range sorted(edits) {
-		all = append(all, edits[id])
-	}
-	return all, nil
+	return edits, nil
 }
 
-// fits tells whether the developer is as a change supposes, the times aside.
-func (d *developerItem) fits(change developer.Change) error {
-	now := d.developer()
-	if now.Created, now.Updated = change.Before.Created, change.Before.Updated; now != change.Before {
-		return fmt.Errorf("developer %s %w", now.ID, developer.ErrChanged)
+// apply does to a developer's item, which is empty where there is none, all that a
+// batch does about them.
+func (e *edit) apply(d *developerItem) error {
+	switch {
+	case e.add != nil && d.Version > 0:
+		return fmt.Errorf("developer %s %w", e.id, developer.ErrExists)
+	case e.add != nil:
+		d.set(*e.add)
+	case d.Version == 0:
+		return fmt.Errorf("developer %s %w", e.id, developer.ErrNotFound)
+	}
+	for _, change := range e.changes {
+		now := d.developer()
+		if now.Created, now.Updated = change.Before.Created, change.Before.Updated; now != change.Before {
+			return fmt.Errorf("developer %s %w", e.id, developer.ErrChanged)
+		}
+		after := change.After
+		after.ID, after.Created = e.id, timeKept(d.Created)
+		d.set(after)
+	}
+	if d.Tokens == nil {
+		d.Tokens = map[string]tokenItem{}
+	}
+	for _, token := range e.tokens {
+		if err := d.add(token); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// applyEdit does all that a batch does about one developer.
-func (s *Developers) applyEdit(ctx context.Context, e *edit) error {
-	if e.before.Key == "" {
-		for _, token := range e.tokens {
-			e.after.Tokens[token.ID] = newTokenItem(token)
-		}
-		return s.addItem(ctx, e.after, e.tokens)
-	}
-	return s.claiming(ctx, e.before.id(), e.before.Team, slices.Clone(e.tokens), func() error {
-		if e.change != nil {
-			if err := s.ensureTeam(ctx, e.change.After.Team); err != nil {
+// applyEdit does all that a batch does about one developer, under its stamp.
+func (s *Developers) applyEdit(ctx context.Context, e *edit, by string) error {
+	return s.claiming(ctx, place{e.id, e.team}, by, tokenClaims(e.tokens...), func() error {
+		for try := range tries {
+			if err := pause(ctx, try); err != nil {
+				return err
+			}
+			var d developerItem
+			if _, err := s.table.get(ctx, developerKey(e.id), &d); err != nil || d.Write == by { // an attempt whose answer was lost
+				return err
+			}
+			before := d.stamp
+			if err := e.apply(&d); err != nil {
+				return err
+			}
+			d.stamp = stamp{before.Version + 1, by}
+			condition, values := "attribute_not_exists(version)", item(nil)
+			if before.Version > 0 {
+				condition, values = "version = :version", item{":version": number(before.Version)}
+			}
+			if written, err := s.table.put(ctx, d, condition, values); err != nil || written {
 				return err
 			}
 		}
-		_, err := s.change(ctx, e.before.id(), func(d *developerItem) error {
-			if e.change != nil {
-				if err := d.fits(*e.change); err != nil {
-					return err
-				}
-				after := e.change.After
-				after.ID, after.Created = d.id(), timeKept(d.Created)
-				d.set(after)
-			}
-			for _, token := range e.tokens {
-				if err := d.add(token); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		return err
+		return errBusy(e.id)
 	})
 }

@@ -2,15 +2,15 @@ package dynamodb
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/onboard/invite"
 )
 
 const (
@@ -24,50 +24,86 @@ func hashKey(hash [sha256.Size]byte) item {
 
 func tokenKey(id string) item { return item{"id": text(tokenPrefix + id)} }
 
-// claimItem says whose a token is, by its hash or by its public id. It makes both
-// unique and leads to the developer, whose item alone decides whether there is
-// such a token.
+// claimItem says whose a token is, by its hash or by its public id, or whose an
+// invitation is, by its hash. It makes them unique and leads to the developer,
+// whose item alone decides whether there is such a thing.
 type claimItem struct {
 	Key       string `dynamodbav:"id"`
 	Developer string `dynamodbav:"developer"`
 	// Team is where the developer was then.
 	Team string `dynamodbav:"team"`
-	// Write is a random text that the call which made the claim knows it by.
+	// Write is a text that the call which made the claim knows it by.
 	Write string `dynamodbav:"stamp"`
 	// Claimed is when, in milliseconds since 1970 UTC.
 	Claimed int64 `dynamodbav:"claimed"`
+	// Expires is when the table's time to live may remove the claim, in seconds
+	// since 1970 UTC; 0, which is not kept, is never. Nothing depends on it.
+	Expires int64 `dynamodbav:"expires_at,omitempty"`
+}
+
+// wanted is something to claim.
+type wanted struct {
+	key string
+	// of is what the claim is about, as errors name it.
+	of string
+	// expires is when the claim is of no more use; zero is never.
+	expires time.Time
+}
+
+// tokenClaims are those of tokens.
+func tokenClaims(tokens ...developer.Credential) (all []wanted) {
+	for _, token := range tokens {
+		for _, key := range tokenKeys(token.ID, token.Hash[:]) {
+			all = append(all, wanted{key: key, of: "token " + token.ID})
+		}
+	}
+	return all
+}
+
+// tokenKeys are the keys of a token's claims.
+func tokenKeys(id string, hash []byte) []string {
+	return []string{hashPrefix + hex.EncodeToString(hash), tokenPrefix + id}
+}
+
+// claims are the keys of all claims that a developer's item bears out.
+func (d *developerItem) claims() (keys []string) {
+	for id, token := range d.Tokens {
+		keys = append(keys, tokenKeys(id, token.Hash)...)
+	}
+	for _, i := range d.Invitations {
+		keys = append(keys, invitationKey(i.Hash))
+	}
+	return keys
 }
 
 // claimGrace is how long a claim stands that no developer's item bears out: much
 // longer than whoever made it can take to write the item.
 const claimGrace = time.Minute
 
-// claiming claims the hashes and ids of tokens for a developer and then calls
-// write, which adds them to the developer's item. If write has certainly not
-// done so, the claims are given back. If that is not known (the answer was lost)
-// they stay, and can be taken over after claimGrace should the developer's item
-// not bear them out.
-func (s *Developers) claiming(ctx context.Context, id, team string, tokens []developer.Credential, write func() error) error {
+// claiming claims all that is wanted for a developer, under one stamp, and then
+// calls write, which adds what it is about to the developer's item. If write has
+// certainly not done so, the claims are given back. If that is not known (the
+// answer was lost) they stay, and can be taken over after claimGrace should the
+// developer's item not bear them out.
+func (s *Developers) claiming(ctx context.Context, by place, stamp string, all []wanted, write func() error) error {
 	var made []claimItem
-	for _, token := range tokens {
-		for _, key := range []item{hashKey(token.Hash), tokenKey(token.ID)} {
-			c := claimItem{Developer: id, Team: team, Write: rand.Text(), Claimed: time.Now().UnixMilli()}
-			if err := s.table.decode(key, &c); err != nil {
-				return err
-			}
-			err := s.claim(ctx, key, c)
-			if errors.Is(err, developer.ErrExists) {
-				err = fmt.Errorf("token %s %w", token.ID, developer.ErrExists)
-			}
-			if err != nil {
-				s.giveBack(ctx, made)
-				return err
-			}
-			made = append(made, c)
+	for _, w := range all {
+		c := claimItem{Key: w.key, Developer: by.developer, Team: by.team, Write: stamp, Claimed: time.Now().UnixMilli()}
+		if !w.expires.IsZero() {
+			c.Expires = w.expires.Unix()
 		}
+		err := s.claim(ctx, c)
+		if errors.Is(err, developer.ErrExists) {
+			err = fmt.Errorf("%s %w", w.of, developer.ErrExists)
+		}
+		if err != nil {
+			s.giveBack(ctx, made)
+			return err
+		}
+		made = append(made, c)
 	}
 	err := write()
-	for _, certain := range []error{developer.ErrExists, developer.ErrNotFound, developer.ErrNotActive} {
+	for _, certain := range []error{developer.ErrExists, developer.ErrNotFound, developer.ErrNotActive, developer.ErrChanged, invite.ErrNotOpen} {
 		if errors.Is(err, certain) {
 			s.giveBack(ctx, made)
 			break
@@ -77,13 +113,13 @@ func (s *Developers) claiming(ctx context.Context, id, team string, tokens []dev
 }
 
 // claim makes one claim, or returns developer.ErrExists.
-func (s *Developers) claim(ctx context.Context, key item, c claimItem) error {
+func (s *Developers) claim(ctx context.Context, c claimItem) error {
 	written, err := s.table.put(ctx, c, "attribute_not_exists(id)", nil)
 	if err != nil || written {
 		return err
 	}
 	var held claimItem
-	found, err := s.table.get(ctx, key, &held)
+	found, err := s.table.get(ctx, item{"id": text(c.Key)}, &held)
 	if err != nil || held.Write == c.Write { // its answer was lost
 		return err
 	}
@@ -111,19 +147,7 @@ func (s *Developers) stands(ctx context.Context, c claimItem) (bool, error) {
 	if isNotFound(err) {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	if id, byID := strings.CutPrefix(c.Key, tokenPrefix); byID {
-		_, held := d.Tokens[id]
-		return held, nil
-	}
-	for _, token := range d.Tokens {
-		if hashPrefix+hex.EncodeToString(token.Hash) == c.Key {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.Contains(d.claims(), c.Key), err
 }
 
 // tidyLimit bounds the removal of claims, which waits for nobody else.
@@ -139,21 +163,15 @@ func (s *Developers) giveBack(ctx context.Context, claims []claimItem) {
 	}
 }
 
-// abandon removes what leads to the tokens and invitations of a developer's item
-// that are gone. What somebody else has claimed since stays.
-func (s *Developers) abandon(ctx context.Context, d developerItem) {
+// abandon removes the claims of what a developer has no more. What somebody else
+// has claimed since stays.
+func (s *Developers) abandon(ctx context.Context, owner string, keys []string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
 	defer cancel()
-	var keys []string
-	for id, token := range d.Tokens {
-		keys = append(keys, tokenPrefix+id, hashPrefix+hex.EncodeToString(token.Hash))
-	}
-	for _, invitation := range d.Invitations {
-		keys = append(keys, invitationPrefix+hex.EncodeToString(invitation.Hash))
-	}
-	for _, key := range keys {
-		_, _ = s.table.remove(ctx, item{"id": text(key)}, "developer = :developer", item{":developer": text(d.id())})
-	}
+	_ = together(ctx, keys, func(ctx context.Context, key string) error {
+		_, err := s.table.remove(ctx, item{"id": text(key)}, "developer = :developer", item{":developer": text(owner)})
+		return err
+	})
 }
 
 // owner returns the item of the developer who has the token with this public id.

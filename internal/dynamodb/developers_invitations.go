@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -27,9 +28,10 @@ type invitationItem struct {
 
 const invitationPrefix = "invitation#"
 
-func invitationKey(hash [sha256.Size]byte) item {
-	return item{"id": text(invitationPrefix + hex.EncodeToString(hash[:]))}
-}
+func invitationKey(hash []byte) string { return invitationPrefix + hex.EncodeToString(hash) }
+
+// claimKept is how long the claim of an invitation stays after it expired.
+const claimKept = 30 * 24 * time.Hour
 
 // keptInvitations is how many of a developer's invitations stay on the list: of
 // those that have ended the oldest go, as an item has its bounds.
@@ -83,37 +85,40 @@ func (s *Developers) AddInvitation(ctx context.Context, i invite.Sealed, keep bo
 	if !d.Enabled {
 		return 0, disabledError(d)
 	}
-	// What leads to it comes first: where the developer's item does not bear it
-	// out, it leads to nothing.
-	leads := claimItem{Key: invitationPrefix + hex.EncodeToString(i.Hash[:]), Developer: d.id(), Team: d.Team, Claimed: keptTime(i.Created)}
-	if _, err := s.table.put(ctx, leads, "attribute_not_exists(id) OR developer = :developer", item{":developer": text(d.id())}); err != nil {
-		return 0, err
-	}
-	var gone map[string]invitationItem
-	d, err = s.change(ctx, d.id(), func(d *developerItem) error {
-		if !d.Enabled {
-			return disabledError(*d)
-		}
-		if _, exists := d.Invitations[i.ID]; exists {
-			return fmt.Errorf("invitation %s %w", i.ID, developer.ErrExists)
-		}
-		cancelled = 0
-		if !keep {
-			cancelled = d.cancelInvitations(i.Created)
-		}
-		gone = d.forgetInvitations(keptTime(i.Created))
-		if d.Invitations == nil {
-			d.Invitations = map[string]invitationItem{}
-		}
-		d.Invitations[i.ID] = invitationItem{Hash: i.Hash[:], Created: keptTime(i.Created), Expires: keptTime(i.Expires)}
-		return nil
+	claim := wanted{key: invitationKey(i.Hash[:]), of: "invitation " + i.ID, expires: i.Expires.Add(claimKept)}
+	var gone []string
+	err = s.claiming(ctx, place{d.id(), d.Team}, rand.Text(), []wanted{claim}, func() error {
+		_, err := s.change(ctx, d.id(), func(d *developerItem) (err error) {
+			cancelled, gone, err = d.invite(i, keep)
+			return err
+		})
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	d.Tokens, d.Invitations = nil, gone
-	s.abandon(ctx, d)
+	s.abandon(ctx, d.id(), gone)
 	return cancelled, nil
+}
+
+// invite adds an invitation to the developer's, and returns how many others it
+// cancels, and the claims of those that are kept no more.
+func (d *developerItem) invite(i invite.Sealed, keep bool) (cancelled int64, gone []string, err error) {
+	if !d.Enabled {
+		return 0, nil, disabledError(*d)
+	}
+	if _, exists := d.Invitations[i.ID]; exists {
+		return 0, nil, fmt.Errorf("invitation %s %w", i.ID, developer.ErrExists)
+	}
+	if !keep {
+		cancelled = d.cancelInvitations(i.Created)
+	}
+	gone = d.forgetInvitations(keptTime(i.Created))
+	if d.Invitations == nil {
+		d.Invitations = map[string]invitationItem{}
+	}
+	d.Invitations[i.ID] = invitationItem{Hash: i.Hash[:], Created: keptTime(i.Created), Expires: keptTime(i.Expires)}
+	return cancelled, gone, nil
 }
 
 func disabledError(d developerItem) error {
@@ -121,13 +126,11 @@ func disabledError(d developerItem) error {
 }
 
 // forgetInvitations removes the oldest invitations that have ended, so that no more
-// than keptInvitations stay, and returns them.
-func (d *developerItem) forgetInvitations(at int64) map[string]invitationItem {
-	gone := map[string]invitationItem{}
-	ids := sorted(d.Invitations) // ids sort by time
-	for _, id := range ids {
+// than keptInvitations stay, and returns the keys of their claims.
+func (d *developerItem) forgetInvitations(at int64) (gone []string) {
+	for _, id := range sorted(d.Invitations) { // ids sort by time
 		if i := d.Invitations[id]; len(d.Invitations) >= keptInvitations && !i.isOpen(at) {
-			gone[id] = i
+			gone = append(gone, invitationKey(i.Hash))
 			delete(d.Invitations, id)
 		}
 	}
@@ -186,7 +189,7 @@ func (s *Developers) CancelInvitation(ctx context.Context, id string, at time.Ti
 // the invitation's id; invite.ErrNotOpen where it leads nowhere.
 func (s *Developers) invited(ctx context.Context, hash [sha256.Size]byte) (d developerItem, id string, err error) {
 	var leads claimItem
-	found, err := s.table.get(ctx, invitationKey(hash), &leads)
+	found, err := s.table.get(ctx, item{"id": text(invitationKey(hash[:]))}, &leads)
 	if err != nil {
 		return d, "", err
 	}
@@ -237,7 +240,7 @@ func (s *Developers) Redeem(ctx context.Context, hash [sha256.Size]byte, token d
 	if err := redeem(&d); err != nil { // before anything is claimed
 		return err
 	}
-	return s.claiming(ctx, d.id(), d.Team, []developer.Credential{token}, func() error {
+	return s.claiming(ctx, place{d.id(), d.Team}, rand.Text(), tokenClaims(token), func() error {
 		_, err := s.change(ctx, d.id(), redeem)
 		return err
 	})

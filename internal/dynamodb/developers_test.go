@@ -19,6 +19,7 @@ import (
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/developer/developertest"
 	"codex-proxy/internal/dynamodb"
+	"codex-proxy/internal/onboard/invite"
 	"codex-proxy/internal/onboard/invite/invitetest"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/redaction/redactiontest"
@@ -108,6 +109,87 @@ func TestABatchThatBreaksDownIsFinishedByAskingAgain(t *testing.T) {
 	succeeds(t, err)
 	if len(tokens) != 31 {
 		t.Errorf("%d tokens, want one for each of 31 developers", len(tokens))
+	}
+}
+
+// TestABatchThatBreaksDownIsFinishedByApplyingItAgain applies the very same batch,
+// whose tokens may have been handed out, and loses an answer now and then.
+func TestABatchThatBreaksDownIsFinishedByApplyingItAgain(t *testing.T) {
+	line, store, _, held := unreliable(t)
+	alice, err := store.Developer(t.Context(), held.Developer)
+	succeeds(t, err)
+	moved := alice
+	moved.Team = "core"
+	batch := developer.Batch{Change: []developer.Change{{Before: alice, After: moved}}}
+	for n := range 30 {
+		d, err := developer.New(fmt.Sprintf("dev-%02d@example.com", n), "", "core", time.Now())
+		succeeds(t, err)
+		_, credential := issue(t, d.ID)
+		batch.Add, batch.Tokens = append(batch.Add, d), append(batch.Tokens, credential)
+	}
+	_, more := issue(t, alice.ID)
+	batch.Tokens = append(batch.Tokens, more)
+	applied := 0
+	for broken := true; broken; applied++ {
+		var writes atomic.Int64
+		line.Fail(func(operation string) standin.Fault {
+			n := writes.Add(1)
+			switch {
+			case n > 100:
+				return standin.Broken
+			case n%7 == 0 && operation == "PutItem":
+				return standin.Lost
+			}
+			return standin.None
+		})
+		err := store.ApplyBatch(t.Context(), batch)
+		if broken = err != nil; broken && !errors.Is(err, developer.ErrHalfDone) || applied == 20 {
+			t.Fatalf("ApplyBatch: %v, want to hear that it is half done", err)
+		}
+	}
+	line.FailAll(standin.None)
+	if applied < 2 {
+		t.Error("it did not break down")
+	}
+	succeeds(t, store.ApplyBatch(t.Context(), batch)) // all is done
+	for _, c := range batch.Tokens {
+		if g, err := store.Grant(t.Context(), c.Hash); err != nil || g.Holder.ID != c.Developer || g.Holder.Team != "core" {
+			t.Errorf("the token of %s is %s's in %s, %v", c.Developer, g.Holder.ID, g.Holder.Team, err)
+		}
+	}
+	if all, err := store.Tokens(t.Context(), ""); len(all) != 32 || err != nil {
+		t.Errorf("%d tokens, %v; want 32", len(all), err)
+	}
+	// What somebody has changed since is not undone, and not passed over.
+	_, err = store.UpdateDeveloper(t.Context(), batch.Add[0].ID, func(d *developer.Developer) error { d.Name = "Zoe"; return nil })
+	succeeds(t, err)
+	if err := store.ApplyBatch(t.Context(), batch); !errors.Is(err, developer.ErrExists) || errors.Is(err, developer.ErrHalfDone) {
+		t.Errorf("ApplyBatch after somebody's change: %v, want %v", err, developer.ErrExists)
+	}
+}
+
+func TestTheClaimOfAnInvitationExpires(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	table := newTable(t, api, dynamodb.TokensTable)
+	store := dynamodb.NewDevelopers(api, table)
+	addAlice(t, store)
+	_, sealed, err := invite.New(rand.Reader, "alice@example.com", time.Now(), time.Now().Add(time.Hour))
+	succeeds(t, err)
+	_, err = store.AddInvitation(t.Context(), sealed, false)
+	succeeds(t, err)
+	out, err := api.Scan(t.Context(), &sdk.ScanInput{TableName: &table})
+	succeeds(t, err)
+	var expiring []string
+	for _, is := range out.Items {
+		if at, expires := is["expires_at"].(*types.AttributeValueMemberN); expires {
+			expiring = append(expiring, is["id"].(*types.AttributeValueMemberS).Value)
+			if want := fmt.Sprint(sealed.Expires.Add(30 * 24 * time.Hour).Unix()); at.Value != want {
+				t.Errorf("it expires at %s, want %s", at.Value, want)
+			}
+		}
+	}
+	if want := []string{fmt.Sprintf("invitation#%x", sealed.Hash)}; !slices.Equal(expiring, want) {
+		t.Errorf("what expires is %q, want %q", expiring, want)
 	}
 }
 

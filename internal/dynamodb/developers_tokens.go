@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -150,7 +151,7 @@ func (s *Developers) AddToken(ctx context.Context, token developer.Credential) e
 	if err != nil {
 		return err
 	}
-	return s.claiming(ctx, d.id(), d.Team, []developer.Credential{token}, func() error {
+	return s.claiming(ctx, place{d.id(), d.Team}, rand.Text(), tokenClaims(token), func() error {
 		_, err := s.change(ctx, d.id(), func(d *developerItem) error { return d.add(token) })
 		return err
 	})
@@ -224,7 +225,7 @@ func (s *Developers) RotateToken(ctx context.Context, old string, fresh develope
 	if err := d.rotate(old, fresh, until); err != nil { // before anything is claimed
 		return err
 	}
-	return s.claiming(ctx, d.id(), d.Team, []developer.Credential{fresh}, func() error {
+	return s.claiming(ctx, place{d.id(), d.Team}, rand.Text(), tokenClaims(fresh), func() error {
 		_, err := s.change(ctx, d.id(), func(d *developerItem) error { return d.rotate(old, fresh, until) })
 		return err
 	})
@@ -254,16 +255,17 @@ func (d *developerItem) rotate(old string, fresh developer.Credential, until tim
 // RemoveExpiredTokens implements signin.Store. The claims of the tokens go after
 // them, as RemoveDeveloper says.
 func (s *Developers) RemoveExpiredTokens(ctx context.Context, owner, label string, before time.Time) (removed int, err error) {
-	gone := map[string]tokenItem{}
+	var gone []string
 	d, err := s.change(ctx, owner, func(d *developerItem) error {
-		clear(gone)
+		removed, gone = 0, nil
 		for id, token := range d.Tokens {
 			if token.Label == label && token.Expires > 0 && token.Expires < keptTime(before) {
-				gone[id] = token
+				gone = append(gone, tokenKeys(id, token.Hash)...)
 				delete(d.Tokens, id)
+				removed++
 			}
 		}
-		if len(gone) == 0 {
+		if removed == 0 {
 			return errUnchanged
 		}
 		return nil
@@ -274,7 +276,6 @@ func (s *Developers) RemoveExpiredTokens(ctx context.Context, owner, label strin
 	if err != nil {
 		return 0, err
 	}
-	d.Tokens, d.Invitations = gone, nil
-	s.abandon(ctx, d)
-	return len(gone), nil
+	s.abandon(ctx, d.id(), gone)
+	return removed, nil
 }

@@ -61,6 +61,9 @@ func (s *Developers) ruleSets(ctx context.Context) (all []redaction.RuleSet, lis
 		}
 	}
 	for _, ref := range list.Sets {
+		if _, there := found[ref.Key]; !there {
+			return nil, list, fmt.Errorf("read the table %s: the rules for secrets since %s are missing (%s): restore the table, as conversations began under them", s.table.name, timeKept(ref.Since).Format(time.RFC3339), ref.Key)
+		}
 		all = append(all, redaction.RuleSet{Since: timeKept(ref.Since), Document: found[ref.Key].Document})
 	}
 	return all, list, nil

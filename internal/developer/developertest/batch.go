@@ -62,6 +62,7 @@ func batchIsRefused(t *testing.T, s BatchStore) {
 		"a token of nobody":           {developer.Batch{Add: []developer.Developer{good}, Tokens: []developer.Credential{credential(t, "gone", Now, time.Time{})}}, developer.ErrNotFound},
 		"a change of nobody":          {developer.Batch{Add: []developer.Developer{good}, Change: []developer.Change{{Before: gone, After: gone}}}, developer.ErrNotFound},
 		"a change of what is no more": {developer.Batch{Add: []developer.Developer{good}, Change: []developer.Change{{Before: stale, After: a}}}, developer.ErrChanged},
+		"two changes of the same":     {developer.Batch{Change: []developer.Change{{Before: a, After: stale}, {Before: a, After: a}}}, developer.ErrChanged},
 		"a change that cannot be":     {developer.Batch{Add: []developer.Developer{good}, Change: []developer.Change{{Before: a, After: unprintable}}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"an invitation is listed with what became of it":             isListed,
 		"a later invitation cancels the earlier, unless it must not": cancelsEarlier,
 		"an invitation is redeemed once, however many try":           redeemedOnce,
+		"a code is of one invitation":                                codeIsUnique,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -228,5 +229,32 @@ func redeemedOnce(t *testing.T, store Store) {
 	tokens, err := store.Tokens(t.Context(), "alice@example.com")
 	if redeemed != 1 || len(tokens) != 1 || err != nil {
 		t.Errorf("redeemed %d times, %d tokens, %v", redeemed, len(tokens), err)
+	}
+}
+
+func codeIsUnique(t *testing.T, store Store) {
+	addAlice(t, store)
+	bob, err := developer.New("bob", "", "", time.Now())
+	if err == nil {
+		err = store.AddDeveloper(t.Context(), bob)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	code, sealed := addInvitation(t, store, now)
+	renamed, anothers := sealed, sealed
+	renamed.ID, anothers.ID, anothers.Developer = "renamed", "anothers", "bob"
+	for _, again := range []invite.Sealed{sealed, renamed, anothers} {
+		if _, err := store.AddInvitation(t.Context(), again, false); !errors.Is(err, developer.ErrExists) {
+			t.Errorf("AddInvitation of %s to %s: %v, want %v", again.ID, again.Developer, err, developer.ErrExists)
+		}
+	}
+	all, err := store.Invitations(t.Context())
+	if err != nil || len(all) != 1 || all[0].State(now) != "open" {
+		t.Errorf("invitations: %+v, %v", all, err)
+	}
+	if offer, err := store.Offer(t.Context(), code.Hash()); err != nil || offer.ID != sealed.ID {
+		t.Errorf("offer: %+v, %v", offer, err)
 	}
 }
