@@ -8,26 +8,34 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 )
 
 // Exchanges returns the exchanges that the query chooses, the newest first,
-// without their findings. It reads rows from the newest on, day by day, until it
-// has enough: what the filters leave out is read as well.
+// without their findings. Where a developer, a team, a session, a model or a
+// failure is asked for, the sums say in which quarters of an hour there are any,
+// and of these the index says which: rows are read that are wanted, or nearly.
+// Otherwise rows are read from the newest on until there are enough.
 func (l *Ledger) Exchanges(ctx context.Context, q ledger.ExchangeQuery) (all []exchange.Exchange, err error) {
-	err = l.read(ctx, func(ctx context.Context, generation string) error {
+	if born, err := exchange.IDTime(q.Session); err == nil && q.From.IsZero() {
+		q.From = born.Add(-clocksDiffer)
+	}
+	err = l.read(ctx, func(ctx context.Context, generation string) (err error) {
 		all = []exchange.Exchange{}
-		if q.ID != "" {
+		switch {
+		case q.ID != "":
 			return l.exchange(ctx, generation, q, &all)
+		case isNarrow(q):
+			all, err = l.narrowed(ctx, generation, q)
+			return err
 		}
-		return l.newestFirst(ctx, generation, q.From, q.To, q.Before, func(r rowItem, e exchange.Exchange) error {
+		return l.newestFirst(ctx, generation, q, func(r rowItem, e exchange.Exchange) error {
 			if chosenExchange(q, r, e) {
 				all = append(all, e)
 			}
-			if len(all) == q.Limit {
+			if len(all) >= q.Limit {
 				return errEnough
 			}
 			return nil
@@ -39,6 +47,9 @@ func (l *Ledger) Exchanges(ctx context.Context, q ledger.ExchangeQuery) (all []e
 	return all, nil
 }
 
+// clocksDiffer is how much later than its exchanges a session can say that it began.
+const clocksDiffer = 24 * time.Hour
+
 // errEnough ends a walk.
 var errEnough = errors.New("enough")
 
@@ -48,17 +59,14 @@ func (l *Ledger) exchange(ctx context.Context, generation string, q ledger.Excha
 	if err != nil {
 		return nil // no exchange has such an id
 	}
-	var r rowItem
-	found, err := l.table.get(ctx, key(rowsPart(generation, dayOf(at)), q.ID), &r)
-	if err != nil || !found {
+	rows, err := l.load(ctx, []item{key(rowsPart(generation, dayOf(at)), q.ID)})
+	if err != nil {
 		return err
 	}
-	var e exchange.Exchange
-	if err := r.Exchange.unpack(&e); err != nil {
-		return err
-	}
-	if chosenExchange(q, r, e) {
-		*all = append(*all, e)
+	for _, r := range rows {
+		if chosenExchange(q, r.rowItem, r.is) {
+			*all = append(*all, r.is)
+		}
 	}
 	return nil
 }
@@ -82,131 +90,82 @@ func isWithin(from, to time.Time, before string, e exchange.Exchange) bool {
 	return (from.IsZero() || !e.Started.Before(from)) && (to.IsZero() || e.Started.Before(to)) && (before == "" || e.ID < before)
 }
 
-// newestFirst calls each with the rows of exchanges that began in [from, to) and
-// whose ids sort before one, from the newest on, until it returns an error;
+// These are how many rows are read with one call, at least and at most.
+const leastOfPage, mostOfPage = 100, 1000
+
+// newestFirst calls each with the rows of exchanges that began in the query's time
+// and whose ids sort before its id, from the newest on, until it returns an error;
 // errEnough is none.
-func (l *Ledger) newestFirst(ctx context.Context, generation string, from, to time.Time, before string, each func(rowItem, exchange.Exchange) error) error {
-	if at, err := exchange.IDTime(before); err == nil && (to.IsZero() || at.Before(to)) {
-		to = at.Add(time.Millisecond)
-	}
-	if !to.IsZero() && !from.Before(to) {
-		return nil
-	}
-	days, err := l.days(ctx, generation, from, to)
+func (l *Ledger) newestFirst(ctx context.Context, generation string, q ledger.ExchangeQuery, each func(rowItem, exchange.Exchange) error) error {
+	days, err := l.newestDays(ctx, generation, q.From, latest(q.To, q.Before))
 	if err != nil {
 		return err
 	}
-	slices.Reverse(days)
+	first, last := "0", "g" // ids are hexadecimal digits and dashes
+	if !q.From.IsZero() {
+		first = idFrom(q.From)
+	}
+	if !q.To.IsZero() {
+		last = idFrom(q.To)
+	}
+	if q.Before != "" {
+		last = min(last, q.Before)
+	}
 	for _, day := range days {
-		q := within(rowsPart(generation, day), "")
-		if before != "" {
-			q.KeyConditionExpression = aws.String("part = :part AND sort < :before")
-			q.ExpressionAttributeValues[":before"] = text(before)
-		}
-		q.ScanIndexForward = aws.Bool(false)
-		if err := l.walk(ctx, q, each); errors.Is(err, errEnough) {
+		page := within(rowsPart(generation, day), "")
+		page.KeyConditionExpression = aws.String("part = :part AND sort BETWEEN :first AND :last")
+		page.ExpressionAttributeValues[":first"], page.ExpressionAttributeValues[":last"] = text(first), text(last)
+		page.ScanIndexForward = aws.Bool(false)
+		page.Limit = aws.Int32(int32(min(max(q.Limit, leastOfPage), mostOfPage)))
+		err := l.table.query(ctx, page, func(found item) error {
+			r, e, err := l.row(found)
+			if err != nil {
+				return err
+			}
+			return each(r, e)
+		})
+		if errors.Is(err, errEnough) {
 			return nil
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *Ledger) walk(ctx context.Context, q sdk.QueryInput, each func(rowItem, exchange.Exchange) error) error {
-	return l.table.query(ctx, q, func(found item) error {
-		var r rowItem
-		var e exchange.Exchange
-		if err := l.table.decode(found, &r); err != nil {
-			return err
-		}
-		if err := r.Exchange.unpack(&e); err != nil {
-			return err
-		}
-		return each(r, e)
-	})
+// latest is the time after which no exchange began that began before to and not
+// after the one with an id; zero where there is none.
+func latest(to time.Time, before string) time.Time {
+	if !to.IsZero() {
+		to = to.Add(-1)
+	}
+	if at, err := exchange.IDTime(before); err == nil && (to.IsZero() || at.Before(to)) {
+		return at.Add(time.Millisecond - 1)
+	}
+	return to
 }
 
-// Sessions returns the sessions that the query chooses, the one that was used last
-// first. It reads rows from the newest on, as the first of a session that is met
-// is its last; what the session adds up to comes from the sums.
-func (l *Ledger) Sessions(ctx context.Context, q ledger.SessionQuery) (all []ledger.Session, err error) {
-	err = l.read(ctx, func(ctx context.Context, generation string) error {
-		type of struct{ session, developer string }
-		met := map[of]bool{}
-		all = []ledger.Session{}
-		err := l.newestFirst(ctx, generation, q.From, time.Time{}, "", func(_ rowItem, e exchange.Exchange) error {
-			this := of{e.Session, e.Developer}
-			if e.Session == "" || met[this] {
-				return nil
-			}
-			met[this] = true
-			if isWithin(q.From, q.To, q.Before, e) && (q.Developer == "" || e.Developer == q.Developer) && (q.Team == "" || e.Team == q.Team) &&
-				(q.Model == "" || e.Model == q.Model) && (q.Outcome == "" || e.Outcome == q.Outcome) {
-				all = append(all, ledger.Session{ID: e.Session, Developer: e.Developer, Team: e.Team, Last: e})
-			}
-			if len(all) == q.Limit {
-				return errEnough
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+// newestDays returns the days that have rows of exchanges that began from a time on
+// and not after another, the newest first.
+func (l *Ledger) newestDays(ctx context.Context, generation string, from, last time.Time) ([]string, error) {
+	if !last.IsZero() {
+		if last.Before(from) {
+			return nil, nil
 		}
-		var sessions []*ledger.Session
-		for i := range all {
-			sessions = append(sessions, &all[i])
-		}
-		return together(ctx, sessions, func(ctx context.Context, s *ledger.Session) error { return l.sumSession(ctx, generation, s) })
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the ledger's sessions: %w", err)
+		last = last.Add(1)
 	}
-	return all, nil
+	days, err := l.days(ctx, generation, from, last)
+	slices.Reverse(days)
+	return days, err
 }
 
-// longestSession is how far back the beginning is looked for of a session whose id
-// does not tell its time.
-const longestSession = 90 * 24 * time.Hour
-
-// sumSession adds up a session whose last exchange is known.
-func (l *Ledger) sumSession(ctx context.Context, generation string, s *ledger.Session) error {
-	from := s.Last.Started.Add(-longestSession)
-	if born, err := exchange.IDTime(s.ID); err == nil && born.Before(s.Last.Started) && born.After(from) {
-		from = born.Add(-24 * time.Hour) // clocks differ
+// row decodes a row.
+func (l *Ledger) row(found item) (r rowItem, e exchange.Exchange, err error) {
+	if err = l.table.decode(found, &r); err == nil {
+		err = r.Exchange.unpack(&e)
 	}
-	models, first := map[string]bool{}, s.Last.Started
-	err := l.sumsBetween(ctx, generation, from.Truncate(quarterLength), s.Last.Started.Add(time.Microsecond), s.Developer, func(sum sumOf) {
-		if sum.Session != s.ID {
-			return
-		}
-		s.Counts = s.Counts.Add(ledger.Counts(sum.Counts))
-		if sum.Model != "" {
-			models[sum.Model] = true
-		}
-		if sum.quarter.Before(first) {
-			first = sum.quarter
-		}
-	})
-	if err != nil {
-		return err
-	}
-	s.Secrets, s.Models = ledger.Secrets{}, append([]string{}, sorted(models)...)
-	return l.beginning(ctx, generation, first.Truncate(quarterLength), s)
-}
-
-// beginning looks for a session's first exchange in a quarter of an hour.
-func (l *Ledger) beginning(ctx context.Context, generation string, quarter time.Time, s *ledger.Session) error {
-	s.Begun = s.Last.Started
-	q := within(rowsPart(generation, dayOf(quarter)), "")
-	q.KeyConditionExpression = aws.String("part = :part AND sort BETWEEN :first AND :last")
-	q.ExpressionAttributeValues[":first"], q.ExpressionAttributeValues[":last"] = text(idFrom(quarter)), text(idFrom(quarter.Add(quarterLength)))
-	return l.walk(ctx, q, func(_ rowItem, e exchange.Exchange) error {
-		if e.Session == s.ID && e.Developer == s.Developer && e.Started.Before(s.Begun) {
-			s.Begun = e.Started
-		}
-		return nil
-	})
+	return r, e, err
 }
 
 // idFrom is what sorts before every id that is made at the given time or later, and

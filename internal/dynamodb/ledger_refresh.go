@@ -9,9 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"codex-proxy/internal/ledger"
 )
 
@@ -123,24 +120,13 @@ func (l *Ledger) refreshQuarter(ctx context.Context, generation string, q quarte
 func (l *Ledger) sumRows(ctx context.Context, generation string, q quarter) (packed, error) {
 	type group struct{ team, session, model string }
 	sums := map[group]ledger.Counts{}
-	err := l.table.query(ctx, sdk.QueryInput{
-		IndexName: aws.String(byQuarter), KeyConditionExpression: aws.String("part = :part AND quarter_of = :quarter"),
-		ExpressionAttributeValues: item{":part": text(rowsPart(generation, q.day)), ":quarter": text(q.of)},
-	}, func(found item) error {
-		var r rowItem
-		var c counted
-		if err := l.table.decode(found, &r); err != nil {
-			return err
-		}
-		if err := r.Counted.unpack(&c); err != nil {
-			return err
-		}
-		at := group{c.Team, c.Session, c.Model}
-		sums[at] = sums[at].Add(ledger.Counts(c.Counts))
-		return nil
-	})
+	entries, err := l.entries(ctx, generation, q)
 	if err != nil {
 		return nil, err
+	}
+	for _, e := range entries {
+		at := group{e.Team, e.Session, e.Model}
+		sums[at] = sums[at].Add(ledger.Counts(e.Counts))
 	}
 	var all []counted
 	for at, counts := range sums {
