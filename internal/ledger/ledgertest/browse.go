@@ -23,6 +23,8 @@ type BrowseStore interface {
 // RunBrowse tests the lists of the ledgers that open makes; each must begin empty.
 func RunBrowse(t *testing.T, open func(t *testing.T) BrowseStore) {
 	t.Run("exchanges are listed page by page", func(t *testing.T) { listedPageByPage(t, open(t)) })
+	t.Run("failures and refusals are listed", func(t *testing.T) { failuresAreListed(t, open(t)) })
+	t.Run("sessions are chosen by their last exchange", func(t *testing.T) { chosenByTheLast(t, open(t)) })
 	t.Run("a session is what its exchanges add up to", func(t *testing.T) { sessionsAddUp(t, open(t)) })
 }
 
@@ -131,5 +133,87 @@ func sessionsAddUp(t *testing.T, store BrowseStore) {
 	}
 	if diff := gocmp.Diff(all, got); diff != "" {
 		t.Errorf("sessions (-want +got):\n%s", diff)
+	}
+}
+
+func failuresAreListed(t *testing.T, store BrowseStore) {
+	rows := browsed(t, store)
+	for _, outcome := range []exchange.Outcome{
+		exchange.Completed, exchange.Failed, exchange.UpstreamError, exchange.ClientCancelled, exchange.Interrupted, exchange.Refused,
+	} {
+		var want, got []string
+		for _, e := range rows {
+			if e.Outcome == outcome && len(want) < 20 {
+				want = append(want, e.ID)
+			}
+		}
+		page, err := store.Exchanges(t.Context(), ledger.ExchangeQuery{Outcome: outcome, Limit: 20})
+		for _, e := range page {
+			got = append(got, e.ID)
+		}
+		if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", outcome, err, diff)
+		}
+	}
+}
+
+// chosenByTheLast gives every developer some sessions, of which each is used over
+// and over again.
+func chosenByTheLast(t *testing.T, store BrowseStore) {
+	rows := Rows(8, 200)
+	for i := range rows {
+		rows[i].Session = "session-" + string(rune('a'+i%26))
+	}
+	if err := store.Add(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(rows, func(a, b exchange.Exchange) int { return cmp.Compare(b.ID, a.ID) })
+	type key struct{ session, developer string }
+	met := map[key]bool{}
+	var lasts []exchange.Exchange
+	for _, e := range rows {
+		if this := (key{e.Session, e.Developer}); !met[this] {
+			met[this] = true
+			lasts = append(lasts, e)
+		}
+	}
+	middle := lasts[len(lasts)/2].Started.Truncate(time.Millisecond)
+	for name, test := range map[string]struct {
+		query ledger.SessionQuery
+		want  func(exchange.Exchange) bool
+	}{
+		"all":                {ledger.SessionQuery{}, func(exchange.Exchange) bool { return true }},
+		"from":               {ledger.SessionQuery{From: middle}, func(e exchange.Exchange) bool { return !e.Started.Before(middle) }},
+		"to":                 {ledger.SessionQuery{To: middle}, func(e exchange.Exchange) bool { return e.Started.Before(middle) }},
+		"developer":          {ledger.SessionQuery{Developer: "bob@example.com"}, func(e exchange.Exchange) bool { return e.Developer == "bob@example.com" }},
+		"team":               {ledger.SessionQuery{Team: "platform"}, func(e exchange.Exchange) bool { return e.Team == "platform" }},
+		"model":              {ledger.SessionQuery{Model: "gpt-5"}, func(e exchange.Exchange) bool { return e.Model == "gpt-5" }},
+		"outcome":            {ledger.SessionQuery{Outcome: exchange.Failed}, func(e exchange.Exchange) bool { return e.Outcome == exchange.Failed }},
+		"developer and team": {ledger.SessionQuery{Developer: "bob@example.com", Team: "default"}, func(e exchange.Exchange) bool { return e.Developer == "bob@example.com" && e.Team == "default" }},
+		"none":               {ledger.SessionQuery{Model: "none"}, func(exchange.Exchange) bool { return false }},
+	} {
+		var want, got []string
+		for _, e := range lasts {
+			if test.want(e) {
+				want = append(want, e.ID)
+			}
+		}
+		q := test.query
+		for q.Limit = 7; ; {
+			page, err := store.Sessions(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range page {
+				got = append(got, s.Last.ID)
+			}
+			if len(page) < q.Limit {
+				break
+			}
+			q.Before = page[len(page)-1].Last.ID
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
