@@ -281,6 +281,27 @@ func TestAMissingTableIsSaidToBeMissing(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsTornIsAskedForAgain(t *testing.T) {
+	line, store, token, c := unreliable(t)
+	torn := map[string]bool{}
+	line.Fail(func(operation string) standin.Fault {
+		if torn[operation] {
+			return standin.None
+		}
+		torn[operation] = true
+		return standin.Torn
+	})
+	if _, err := developer.NewAuthenticator(store, time.Now).Authenticate(t.Context(), token.Reveal()); err != nil {
+		t.Errorf("Authenticate: %v", err)
+	}
+	if d, err := store.UpdateDeveloper(t.Context(), c.Developer, func(d *developer.Developer) error { d.Name += "!"; return nil }); err != nil || d.Name != "Alice!" {
+		t.Errorf("UpdateDeveloper: %q, %v", d.Name, err)
+	}
+	if all, err := store.Developers(t.Context()); len(all) != 1 || err != nil {
+		t.Errorf("Developers: %d, %v", len(all), err)
+	}
+}
+
 // TestALostAnswerIsNoSecondWrite breaks the connection after each write was
 // served: the SDK repeats it, and it must neither fail nor happen twice.
 func TestALostAnswerIsNoSecondWrite(t *testing.T) {

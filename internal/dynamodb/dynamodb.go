@@ -31,6 +31,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -68,11 +69,21 @@ func Connect(config aws.Config) *sdk.Client {
 			// The SDK's quota would keep attempts back long after an outage: it is
 			// empty then, and only calls that succeed fill it.
 			r.RateLimiter = ratelimit.None
+			r.Retryables = append(r.Retryables, retry.IsErrorRetryableFunc(brokenOff))
 		})
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("codex-proxy: limit", limited), middleware.Before)
 		})
 	})
+}
+
+// brokenOff asks again for an answer that broke off in the middle, which the SDK
+// takes for one that it cannot read.
+func brokenOff(err error) aws.Ternary {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
 }
 
 // limited bounds a call.

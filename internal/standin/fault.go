@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,8 @@ const (
 	Hung
 	// Lost: served, but the connection breaks before the answer.
 	Lost
+	// Torn: served, but the connection breaks in the middle of the answer.
+	Torn
 )
 
 // Line is the line to a stand-in, on which things can go wrong. It notes which
@@ -83,6 +86,14 @@ func NewLine(t testing.TB, address string) *Line {
 			}
 		case Lost:
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		case Torn:
+			answer := httptest.NewRecorder()
+			proxy.ServeHTTP(answer, r)
+			maps.Copy(w.Header(), answer.Header())
+			w.Header().Set("Content-Length", strconv.Itoa(answer.Body.Len()))
+			_, _ = w.Write(answer.Body.Bytes()[:answer.Body.Len()/2])
+			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
 	}))
