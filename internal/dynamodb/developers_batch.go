@@ -60,8 +60,8 @@ type edit struct {
 	team string
 }
 
-// planBatch works out the edits of a batch that are not done yet, in no order, or
-// says what forbids it.
+// planBatch works out the edits of a batch that are not done yet, or says what
+// forbids it.
 func (s *Developers) planBatch(ctx context.Context, batch developer.Batch, by string) (todo []*edit, err error) {
 	edits, err := editsOf(batch)
 	if err != nil {

@@ -92,7 +92,7 @@ func (s *Developers) claiming(ctx context.Context, by place, stamp string, all [
 		if !w.expires.IsZero() {
 			c.Expires = w.expires.Unix()
 		}
-		err := s.claim(ctx, c)
+		fresh, err := s.claim(ctx, c)
 		if errors.Is(err, developer.ErrExists) {
 			err = fmt.Errorf("%s %w", w.of, developer.ErrExists)
 		}
@@ -100,7 +100,9 @@ func (s *Developers) claiming(ctx context.Context, by place, stamp string, all [
 			s.giveBack(ctx, made)
 			return err
 		}
-		made = append(made, c)
+		if fresh {
+			made = append(made, c)
+		}
 	}
 	err := write()
 	for _, certain := range []error{developer.ErrExists, developer.ErrNotFound, developer.ErrNotActive, developer.ErrChanged, invite.ErrNotOpen} {
@@ -112,29 +114,32 @@ func (s *Developers) claiming(ctx context.Context, by place, stamp string, all [
 	return err
 }
 
-// claim makes one claim, or returns developer.ErrExists.
-func (s *Developers) claim(ctx context.Context, c claimItem) error {
-	written, err := s.table.put(ctx, c, "attribute_not_exists(id)", nil)
-	if err != nil || written {
-		return err
+// claim makes one claim, or returns developer.ErrExists. One that has this stamp
+// already is not fresh: an earlier attempt has made it, which may have written what
+// it is about.
+func (s *Developers) claim(ctx context.Context, c claimItem) (fresh bool, err error) {
+	fresh, err = s.table.put(ctx, c, "attribute_not_exists(id)", nil)
+	if err != nil || fresh {
+		return fresh, err
 	}
 	var held claimItem
 	found, err := s.table.get(ctx, item{"id": text(c.Key)}, &held)
-	if err != nil || held.Write == c.Write { // its answer was lost
-		return err
+	if err != nil || held.Write == c.Write {
+		return false, err
 	}
 	if found {
 		if stands, err := s.stands(ctx, held); err != nil {
-			return err
+			return false, err
 		} else if stands {
-			return developer.ErrExists
+			return false, developer.ErrExists
 		}
 	}
-	written, err = s.table.put(ctx, c, "attribute_not_exists(id) OR stamp = :stamp", item{":stamp": text(held.Write)})
-	if err == nil && !written {
+	fresh, err = s.table.put(ctx, c, "attribute_not_exists(id) OR stamp = :stamp OR stamp = :own", // the latter where an answer was lost
+		item{":stamp": text(held.Write), ":own": text(c.Write)})
+	if err == nil && !fresh {
 		err = developer.ErrExists
 	}
-	return err
+	return fresh, err
 }
 
 // stands tells whether a claim is borne out by the developer's item, or may be
