@@ -74,8 +74,8 @@ func (f *function) boot() {
 	f.process = exec.Command(binary)
 	f.process.Dir = f.t.TempDir()
 	f.process.Env = append(os.Environ(),
-		"AWS_LAMBDA_RUNTIME_API=" + f.front.API(), "AWS_LAMBDA_FUNCTION_NAME=codex-proxy", "LAMBDA_TASK_ROOT=" + f.process.Dir,
-		"CODEX_PROXY_DATA=" + f.t.TempDir(), "CODEX_PROXY_KEY_SECRET=openai-key", "CODEX_PROXY_LOG_FORMAT=json",
+		"AWS_LAMBDA_RUNTIME_API="+f.front.API(), "AWS_LAMBDA_FUNCTION_NAME=codex-proxy", "LAMBDA_TASK_ROOT="+f.process.Dir,
+		"CODEX_PROXY_DATA="+f.t.TempDir(), "CODEX_PROXY_KEY_SECRET=openai-key", "CODEX_PROXY_LOG_FORMAT=json",
 		"CODEX_PROXY_UPSTREAM="+f.upstream)
 	f.process.Stdout, f.process.Stderr = f.log, f.log
 	if err := f.process.Start(); err != nil {
@@ -102,7 +102,9 @@ func TestTheRealCLIWorksThroughAFunction(t *testing.T) {
 			if list[0].Refusal != "websocket_unavailable" || list[0].Status != http.StatusUpgradeRequired || list[1].Outcome != "completed" || list[1].Usage.State != "exact" {
 				t.Errorf("on record as %+v", list)
 			}
-			var usage struct{ Total struct{ Requests, Refused int } }
+			var usage struct {
+				Total struct{ Requests, Refused int }
+			}
 			if err := json.Unmarshal([]byte(f.command("usage", "--json")), &usage); err != nil || usage.Total.Requests != 1 || usage.Total.Refused != 1 {
 				t.Errorf("the ledger counts %+v, %v", usage, err)
 			}
