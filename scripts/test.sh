@@ -67,7 +67,10 @@ step "a validator of AWS's templates (npm)"
 npm ci --prefix deploy/aws/testdata/validate --ignore-scripts --no-audit --no-fund --loglevel=error
 
 step 'a DuckDB that reads what is exported (npm)'
-npm ci --prefix internal/parquet/testdata/duckdb --ignore-scripts --no-audit --no-fund --loglevel=error
+# Without a lock file: it would have to name the programs for all systems, which not
+# every registry has.
+npm install --prefix internal/parquet/testdata/duckdb --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error ||
+	echo 'SKIPPED: what reads exported files back; DuckDB cannot be installed'
 
 step 'the Codex CLI and the stand-ins for AWS (npm, Go)'
 if command -v npm >/dev/null; then

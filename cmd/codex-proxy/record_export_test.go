@@ -62,7 +62,7 @@ func duckDB(t *testing.T, directory string, queries ...string) (results []duckRe
 	t.Helper()
 	const program = "../../internal/parquet/testdata/duckdb"
 	if _, err := os.Stat(program + "/node_modules/@duckdb/node-api"); err != nil {
-		t.Skipf("DuckDB is not installed (npm ci --prefix internal/parquet/testdata/duckdb): what is exported is not read back")
+		t.Skipf("DuckDB is not installed (npm install --no-package-lock --prefix internal/parquet/testdata/duckdb): what is exported is not read back")
 	}
 	asked, err := json.Marshal(map[string]any{"directory": directory, "queries": queries})
 	if err != nil {
