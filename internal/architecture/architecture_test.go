@@ -24,8 +24,8 @@ var allowed = map[string][]string{
 	"lambda":                    {"refusal"},
 	"gateway":                   {"admission", "contentcoding", "developer", "record", "redaction", "refusal", "secrets", "upstream"},
 	"redaction":                 {"secrets"},
-	"sqlite":                    {"developer", "ledger", "onboard/invite", "redaction"},
-	"dynamodb":                  {"developer", "ledger", "onboard/invite", "redaction"},
+	"sqlite":                    {"developer", "ledger", "onboard/invite", "redaction", "console"},
+	"dynamodb":                  {"developer", "ledger", "onboard/invite", "redaction", "console"},
 	"roster":                    {"developer"},
 	"onboard/invite":            {"developer"},
 	"onboard/invite/invitetest": {"developer"},
@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"disk":                      {"record"},
 	"s3":                        {"record"},
 	"conversation":              {"record"},
+	"console":                   {"console/access", "developer", "ledger"},
 	"console/replay":            {"console/access", "conversation", "ledger", "record"},
 }
 

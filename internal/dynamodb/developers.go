@@ -29,6 +29,8 @@ import (
 //	invitation#<SHA-256>   a claim: whose an invitation is, by its code's hash
 //	rulesets, ruleset#…    which rules for secrets were in force
 //	kept#<name>            what was made once for all replicas
+//	console#…              who may sign in to the console
+//	readings#<developer>   who has read what a developer wrote
 type Developers struct {
 	table table
 

@@ -1,0 +1,339 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/ledger"
+)
+
+// rowsOnPage is how many developers a page lists.
+const rowsOnPage = 100
+
+// developerRow is a developer in the list.
+type developerRow struct {
+	developer.Developer
+	Shown    string // the name, or a pseudonym
+	Counts   ledger.Counts
+	LastUsed time.Time
+}
+
+// developersPage lists developers.
+type developersPage struct {
+	Viewer      access.Viewer
+	Find, Order string
+	Rows        []developerRow
+	All, Found  int
+	Next        string
+	Month       time.Time
+}
+
+// numbersOnly are those who see everyone's numbers.
+func numbersOnly(v access.Viewer) bool { return v.Only == "" }
+
+// developers lists developers with what they used this month.
+func (c *Console) developers(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, numbersOnly)
+	if !ok {
+		return
+	}
+	p, err := c.listDevelopers(r.Context(), viewer, r.URL.Query())
+	if err != nil {
+		c.broken(w, r, err)
+		return
+	}
+	c.page(w, r, http.StatusOK, "Developers", "developers", p)
+}
+
+func (c *Console) listDevelopers(ctx context.Context, viewer access.Viewer, q url.Values) (p developersPage, err error) {
+	p = developersPage{Viewer: viewer, Find: strings.TrimSpace(q.Get("find")), Order: q.Get("order"), Month: month(c.Now())}
+	all, err := c.Developers.Developers(ctx)
+	if err != nil {
+		return p, err
+	}
+	used, err := c.usedBy(ctx, p.Month)
+	if err != nil {
+		return p, err
+	}
+	seen := map[string]time.Time{}
+	tokens, err := c.Developers.Tokens(ctx, "")
+	if err != nil {
+		return p, err
+	}
+	for _, t := range tokens {
+		if t.LastUsed.After(seen[t.Developer]) {
+			seen[t.Developer] = t.LastUsed
+		}
+	}
+	p.All = len(all)
+	var rows []developerRow
+	find := strings.ToLower(p.Find)
+	for _, d := range all {
+		row := developerRow{Developer: d, Shown: c.Name(viewer, d.ID), Counts: used[d.ID], LastUsed: seen[d.ID]}
+		if viewer.Pseudonyms {
+			row.Name = ""
+		}
+		if find == "" || strings.Contains(strings.ToLower(row.Shown+" "+row.Name+" "+row.Team), find) {
+			rows = append(rows, row)
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b developerRow) int {
+		switch p.Order {
+		case "cost":
+			return cmp.Compare(b.Counts.CostNanos, a.Counts.CostNanos)
+		case "seen":
+			return b.LastUsed.Compare(a.LastUsed)
+		}
+		return cmp.Compare(a.Shown, b.Shown)
+	})
+	p.Found = len(rows)
+	begin, _ := strconv.Atoi(q.Get("from")) // nonsense begins at the first
+	begin = min(max(begin, 0), len(rows))
+	end := min(begin+rowsOnPage, len(rows))
+	p.Rows = rows[begin:end]
+	if end < len(rows) {
+		p.Next = peoplePath + "?" + url.Values{"find": {p.Find}, "order": {p.Order}, "from": {strconv.Itoa(end)}}.Encode()
+	}
+	return p, nil
+}
+
+// month is the beginning of the month of budgets.
+func month(now time.Time) time.Time {
+	now = now.UTC()
+	return time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// usedBy returns what developers used since a time.
+func (c *Console) usedBy(ctx context.Context, since time.Time) (map[string]ledger.Counts, error) {
+	report, err := ledger.NewReport(ctx, c.Ledger, ledger.Query{From: since, To: c.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1), By: ledger.ByDeveloper, Zone: time.UTC})
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]ledger.Counts{}
+	for _, row := range report.Rows {
+		used[row.Key] = row.Counts
+	}
+	return used, nil
+}
+
+// developerPage is one developer.
+type developerPage struct {
+	frame
+	developer.Developer
+	Shown    string
+	Mine     bool
+	Changes  bool
+	Lists    bool
+	Counts   ledger.Counts
+	Policy   developer.Policy
+	Tokens   []developer.TokenInfo
+	Now      time.Time
+	Sessions []ledger.Session
+	Readings []Reading
+	All      string
+	// Fresh is a token that was just issued.
+	Fresh *freshToken
+}
+
+// freshToken is a token in the clear, to be shown this once.
+type freshToken struct{ ID, Text string }
+
+// developer shows one developer.
+func (c *Console) developer(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	if ok {
+		c.showDeveloper(w, r, viewer, r.PathValue("id"), nil)
+	}
+}
+
+func (c *Console) showDeveloper(w http.ResponseWriter, r *http.Request, viewer access.Viewer, id string, fresh *freshToken) {
+	p, err := c.gatherDeveloper(r.Context(), viewer, id)
+	if errors.Is(err, developer.ErrNotFound) {
+		c.say(w, r, http.StatusNotFound, "Not found", "There is no such developer.")
+		return
+	}
+	if err != nil {
+		c.broken(w, r, err)
+		return
+	}
+	p.Hidden, p.Fresh = c.Hidden(r), fresh
+	c.page(w, r, http.StatusOK, p.ID, "developer", p)
+}
+
+func (c *Console) gatherDeveloper(ctx context.Context, viewer access.Viewer, id string) (p developerPage, err error) {
+	p = developerPage{Mine: viewer.Only == id, Changes: viewer.Changes(), Lists: viewer.Lists(), Now: c.Now(), All: sessionsOf(id)}
+	if p.Developer, err = c.Developers.Developer(ctx, id); err != nil {
+		return p, err
+	}
+	p.Shown = c.Name(viewer, id)
+	if p.Tokens, err = c.Developers.Tokens(ctx, id); err != nil {
+		return p, err
+	}
+	slices.Reverse(p.Tokens) // the newest first
+	team, err := c.Developers.Team(ctx, p.Team)
+	if err != nil && !errors.Is(err, developer.ErrNotFound) {
+		return p, err
+	}
+	p.Policy = team.Policy
+	report, err := ledger.NewReport(ctx, c.Ledger, ledger.Query{
+		From: month(c.Now()), To: c.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1), By: ledger.ByDeveloper, Zone: time.UTC, Developer: id,
+	})
+	if err != nil {
+		return p, err
+	}
+	p.Counts = report.Total.Counts
+	if p.Sessions, err = c.Ledger.Sessions(ctx, ledger.SessionQuery{Developer: id, Limit: 10}); err != nil {
+		return p, err
+	}
+	p.Readings, err = c.Store.Readings(ctx, id, c.Now().AddDate(0, 0, -readingDays))
+	return p, err
+}
+
+// Client is what the developer last used.
+func (p developerPage) Client() string {
+	if len(p.Sessions) == 0 {
+		return ""
+	}
+	return p.Sessions[0].Last.Client
+}
+
+// back leads to a developer's page after something was done.
+func back(w http.ResponseWriter, r *http.Request, id string) {
+	http.Redirect(w, r, peoplePath+"/"+url.PathEscape(id), http.StatusSeeOther)
+}
+
+// setAccess lets a developer in, or shuts them out.
+func (c *Console) setAccess(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, access.Viewer.Changes)
+	if !ok {
+		return
+	}
+	id := r.PathValue("id")
+	if err := c.enable(r.Context(), viewer, id, r.PostFormValue("enabled") == "true"); err != nil {
+		c.failed(w, r, err)
+		return
+	}
+	back(w, r, id)
+}
+
+func (c *Console) enable(ctx context.Context, viewer access.Viewer, id string, enabled bool) error {
+	_, err := c.Developers.UpdateDeveloper(ctx, id, func(d *developer.Developer) error {
+		if enabled {
+			d.Enable(c.Now())
+		} else {
+			d.Disable("", c.Now())
+		}
+		return nil
+	})
+	if err == nil {
+		c.Log.Warn("a developer's access was changed in the console", "developer", id, "enabled", enabled, "by", viewer.Name)
+	}
+	return err
+}
+
+// failed says why something was not done.
+func (c *Console) failed(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, developer.ErrNotFound):
+		c.say(w, r, http.StatusNotFound, "Not found", "There is no such developer or token.")
+	case errors.Is(err, developer.ErrNotActive):
+		c.say(w, r, http.StatusConflict, "Not done", "The token is no longer active. Issue a new one instead.")
+	default:
+		c.broken(w, r, err)
+	}
+}
+
+func (c *Console) issueToken(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, access.Viewer.Changes)
+	if !ok {
+		return
+	}
+	id := r.PathValue("id")
+	fresh, err := c.issue(r.Context(), viewer, id, strings.TrimSpace(r.PostFormValue("label")))
+	if err != nil {
+		c.failed(w, r, err)
+		return
+	}
+	c.showDeveloper(w, r, viewer, id, fresh) // the answer to the form alone has it
+}
+
+func (c *Console) issue(ctx context.Context, viewer access.Viewer, id, label string) (*freshToken, error) {
+	if _, err := c.Developers.Developer(ctx, id); err != nil {
+		return nil, err
+	}
+	token, credential, err := developer.Issue(rand.Reader, id, label, c.Now().UTC().Truncate(time.Millisecond), time.Time{})
+	if err == nil {
+		err = c.Developers.AddToken(ctx, credential)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.Log.Warn("a token was issued in the console", "developer", id, "token", credential.ID, "by", viewer.Name)
+	return &freshToken{credential.ID, token.Reveal()}, nil
+}
+
+func (c *Console) revokeToken(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, access.Viewer.Changes)
+	if !ok {
+		return
+	}
+	info, err := c.Developers.RevokeToken(r.Context(), r.PathValue("id"), c.Now())
+	if err != nil {
+		c.failed(w, r, err)
+		return
+	}
+	c.Log.Warn("a token was revoked in the console", "developer", info.Developer, "token", info.ID, "by", viewer.Name)
+	back(w, r, info.Developer)
+}
+
+func (c *Console) rotateToken(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, access.Viewer.Changes)
+	if !ok {
+		return
+	}
+	fresh, id, err := c.rotate(r.Context(), viewer, r.PathValue("id"))
+	if err != nil {
+		c.failed(w, r, err)
+		return
+	}
+	c.showDeveloper(w, r, viewer, id, fresh)
+}
+
+func (c *Console) rotate(ctx context.Context, viewer access.Viewer, old string) (fresh *freshToken, id string, err error) {
+	info, err := c.Developers.Token(ctx, old)
+	if err != nil {
+		return nil, "", err
+	}
+	now := c.Now().UTC().Truncate(time.Millisecond)
+	token, credential, err := developer.Issue(rand.Reader, info.Developer, info.Label, now, time.Time{})
+	if err == nil {
+		err = c.Developers.RotateToken(ctx, old, credential, now.Add(developer.DefaultGrace))
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	c.Log.Warn("a token was rotated in the console", "developer", info.Developer, "token", old, "replaced_by", credential.ID, "by", viewer.Name)
+	return &freshToken{credential.ID, token.Reveal()}, info.Developer, nil
+}
+
+// settings shows what holds.
+func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
+	if _, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() }); !ok {
+		return
+	}
+	var facts []Fact
+	if c.Facts != nil {
+		facts = c.Facts(r.Context())
+	}
+	c.page(w, r, http.StatusOK, "Settings", "settings", facts)
+}

@@ -1,0 +1,190 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"codex-proxy/internal/console/access"
+)
+
+// readingDays is how far back the pages list who read what.
+const readingDays = 90
+
+// MayRead reports whether the viewer may now read what the developer wrote and was
+// answered: their own freely, that of others while a reason holds that they gave.
+func (c *Console) MayRead(ctx context.Context, viewer access.Viewer, developer string) (bool, error) {
+	if !viewer.Reads(developer) {
+		return false, nil
+	}
+	if viewer.Only != "" {
+		return true, nil
+	}
+	r, err := c.current(ctx, viewer, developer)
+	return err == nil && r.State == Granted, err
+}
+
+// current returns the reading of a developer's words that the viewer has, or waits
+// for; zero where there is none.
+func (c *Console) current(ctx context.Context, viewer access.Viewer, developer string) (Reading, error) {
+	now := c.Now()
+	all, err := c.Store.Readings(ctx, developer, now.Add(-max(c.Settings.ReadingLife, 24*time.Hour)))
+	if err != nil {
+		return Reading{}, fmt.Errorf("look up who may read: %w", err)
+	}
+	for _, r := range all {
+		if r.Reader == viewer.Name && r.Developer == developer && (r.State == Granted && now.Before(r.Until) || r.State == Asked) {
+			return r, nil
+		}
+	}
+	return Reading{}, nil
+}
+
+// askPage is what the form is given that asks for a reason.
+type askPage struct {
+	frame
+	Developer, Next string
+	Life            time.Duration
+	Second, Waiting bool
+	Never           bool
+}
+
+// Ask answers a request for what MayRead does not allow yet: it asks for a reason, or
+// says no.
+func (c *Console) Ask(w http.ResponseWriter, r *http.Request, viewer access.Viewer, developer string) {
+	page := askPage{
+		Developer: developer, Life: c.Settings.ReadingLife, Second: c.Settings.SecondPerson, Never: !viewer.Reads(developer),
+		frame: frame{Hidden: c.Hidden(r)}, Next: root,
+	}
+	if r.Method == http.MethodGet {
+		page.Next = r.URL.RequestURI()
+	}
+	if !page.Never {
+		waiting, err := c.current(r.Context(), viewer, developer)
+		if err != nil {
+			c.broken(w, r, err)
+			return
+		}
+		page.Waiting = waiting.State == Asked
+	}
+	c.page(w, r, http.StatusForbidden, "Why do you want to read this?", "ask", page)
+}
+
+// shortestReason and longestReason bound a reason, in characters.
+const (
+	shortestReason = 10
+	longestReason  = 500
+)
+
+// askToRead puts on record that somebody wants to read, and why.
+func (c *Console) askToRead(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	if !ok {
+		return
+	}
+	developer, reason := r.PostFormValue("developer"), strings.TrimSpace(r.PostFormValue("reason"))
+	if n := len([]rune(reason)); developer == "" || n < shortestReason || n > longestReason {
+		c.say(w, r, http.StatusBadRequest, "Not done", fmt.Sprintf("Give a reason of %d to %d characters, such as the ticket that it is about.", shortestReason, longestReason))
+		return
+	}
+	now := c.Now().UTC().Truncate(time.Millisecond)
+	reading := Reading{
+		ID: uuid.Must(uuid.NewV7()).String(), At: now, Reader: viewer.Name, Role: string(viewer.Role),
+		Developer: developer, Reason: reason, State: Granted, Until: now.Add(c.Settings.ReadingLife),
+	}
+	if c.Settings.SecondPerson {
+		reading.State, reading.Until = Asked, time.Time{}
+	}
+	if err := c.Store.PutReading(r.Context(), reading); err != nil { // and nobody reads who is not on record
+		c.broken(w, r, err)
+		return
+	}
+	c.Log.Warn("somebody reads what a developer wrote", "reader", viewer.Name, "developer", developer, "state", reading.State, "reading", reading.ID)
+	if reading.State == Asked {
+		http.Redirect(w, r, readingPath, http.StatusSeeOther)
+		return
+	}
+	http.Redirect(w, r, next(r), http.StatusSeeOther)
+}
+
+// readingsPage lists who reads what.
+type readingsPage struct {
+	frame
+	Readings []Reading
+	Now      time.Time
+	Days     int
+	// Decides says that the viewer may decide about what others ask.
+	Decides bool
+}
+
+func (c *Console) readings(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	if !ok {
+		return
+	}
+	all, err := c.Store.Readings(r.Context(), "", c.Now().AddDate(0, 0, -readingDays))
+	if err != nil {
+		c.broken(w, r, err)
+		return
+	}
+	c.page(w, r, http.StatusOK, "Who has read what others wrote", "readings", readingsPage{
+		frame: frame{Hidden: c.Hidden(r), Viewer: viewer}, Readings: all, Now: c.Now(), Days: readingDays, Decides: true,
+	})
+}
+
+// decide is a second person's yes or no.
+func (c *Console) decide(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	if !ok {
+		return
+	}
+	_, err := Decide(r.Context(), c.Store, r.PostFormValue("id"), viewer.Name, r.PostFormValue("answer") == "yes", c.Now(), c.Settings.ReadingLife)
+	if err != nil {
+		c.say(w, r, http.StatusConflict, "Not done", err.Error())
+		return
+	}
+	http.Redirect(w, r, readingPath, http.StatusSeeOther)
+}
+
+// Decide answers somebody's wish to read on behalf of a second person, who must be
+// another one. The error is for that person to read.
+func Decide(ctx context.Context, store Store, id, by string, yes bool, now time.Time, life time.Duration) (Reading, error) {
+	all, err := store.Readings(ctx, "", now.AddDate(0, 0, -readingDays))
+	if err != nil {
+		return Reading{}, err
+	}
+	for _, r := range all {
+		switch {
+		case r.ID != id:
+			continue
+		case r.State != Asked:
+			return r, fmt.Errorf("this has been decided already: %s", r.State)
+		case r.Reader == by:
+			return r, fmt.Errorf("another person than %s must decide", by)
+		}
+		r.State, r.DecidedBy = Declined, by
+		if yes {
+			r.State, r.Until = Granted, now.UTC().Truncate(time.Millisecond).Add(life)
+		}
+		return r, store.PutReading(ctx, r)
+	}
+	return Reading{}, fmt.Errorf("nobody asks to read under the id %q", id)
+}
+
+// me shows a developer what is kept of them.
+func (c *Console) me(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only != "" })
+	if ok {
+		c.showDeveloper(w, r, viewer, viewer.Only, nil)
+	}
+}
+
+// sessionsOf is where a developer's sessions are listed.
+func sessionsOf(developer string) string {
+	return "/console/sessions?" + url.Values{"developer": {developer}}.Encode()
+}

@@ -1,0 +1,186 @@
+package console
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"codex-proxy/internal/developer"
+)
+
+// signInPage is what the form of the sign-in shows.
+type signInPage struct {
+	Next, Problem string
+}
+
+// next returns where to go after signing in: a page of the console, and nowhere else.
+func next(r *http.Request) string {
+	to := r.FormValue("next")
+	u, err := url.Parse(to)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, root) || strings.Contains(to, "\\") || strings.HasPrefix(u.Path, signInPath) {
+		return root
+	}
+	return u.RequestURI()
+}
+
+// toSignIn leads to the sign-in and then back.
+func (c *Console) toSignIn(w http.ResponseWriter, r *http.Request) {
+	to := signInPath
+	if r.Method == http.MethodGet && r.URL.Path != root {
+		to += "?" + url.Values{"next": {r.URL.RequestURI()}}.Encode()
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (c *Console) signInForm(w http.ResponseWriter, r *http.Request) {
+	if _, _, ok := c.session(r); ok {
+		http.Redirect(w, r, next(r), http.StatusSeeOther)
+		return
+	}
+	c.page(w, r, http.StatusOK, "Sign in", "sign-in", signInPage{Next: next(r)})
+}
+
+// signIn begins a session for whoever has the credential: one of the console's, or a
+// developer's token.
+func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
+	refuse := func(status int, problem string) {
+		c.page(w, r, status, "Sign in", "sign-in", signInPage{Next: next(r), Problem: problem})
+	}
+	if !c.limits.allow(r.RemoteAddr) {
+		w.Header().Set("Retry-After", "60")
+		refuse(http.StatusTooManyRequests, "Too many attempts from your address. Wait a minute.")
+		return
+	}
+	given := strings.TrimSpace(r.PostFormValue("credential"))
+	s := session{Begun: c.Now().Unix(), Seen: c.Now().Unix()}
+	if strings.HasPrefix(given, developer.Prefix) || given != "" && !strings.HasPrefix(given, credentialPrefix) {
+		who, err := c.Authenticator.Authenticate(r.Context(), given)
+		var bad *developer.TokenError
+		switch {
+		case errors.As(err, &bad):
+			c.refused(r, "developer")
+			refuse(http.StatusUnauthorized, "That is not valid. "+bad.Message())
+			return
+		case err != nil:
+			c.Log.Error("a developer cannot sign in to the console", "error", err)
+			refuse(http.StatusServiceUnavailable, "The store of developers cannot answer just now. Try again soon.")
+			return
+		}
+		s.Developer, s.Token = who.Developer, who.TokenID
+	} else {
+		b, _, err := c.people.load(r.Context())
+		if err != nil {
+			c.Log.Error("nobody can sign in to the console", "error", err)
+			refuse(http.StatusServiceUnavailable, "Who may sign in cannot be looked up just now. Try again soon.")
+			return
+		}
+		person, ok := b.holder(given, false, c.Now())
+		if !ok {
+			c.refused(r, "person")
+			refuse(http.StatusUnauthorized, "That is no credential of this console, or no longer one. 'codex-proxy console reset-admin' makes a new one for the administrator.")
+			return
+		}
+		s.Name, s.Generation = person.Name, person.Generation
+	}
+	var form [16]byte
+	rand.Read(form[:])
+	s.Form = hex.EncodeToString(form[:])
+	if !c.giveSession(w, r, s) {
+		refuse(http.StatusServiceUnavailable, "A session cannot begin just now. Try again soon.")
+		return
+	}
+	c.Log.Info("somebody signed in to the console", "name", s.Name+s.Developer, "remote", r.RemoteAddr)
+	http.Redirect(w, r, next(r), http.StatusSeeOther)
+}
+
+// refused counts an attempt that failed.
+func (c *Console) refused(r *http.Request, kind string) {
+	c.limits.count(r.RemoteAddr)
+	c.Log.Warn("a sign-in to the console was refused", "kind", kind, "remote", r.RemoteAddr)
+}
+
+// giveSession writes the session's cookie.
+func (c *Console) giveSession(w http.ResponseWriter, r *http.Request, s session) bool {
+	b, _, err := c.people.load(r.Context())
+	var sealed string
+	if err == nil {
+		sealed, err = s.seal(b.Key)
+	}
+	if err != nil {
+		c.Log.Error("a session of the console cannot begin", "error", err)
+		return false
+	}
+	c.setCookie(w, r, sealed)
+	return true
+}
+
+// signOut ends the session, and every other of the same person: a cookie that was
+// copied ends as well. A developer's ends with their token.
+func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
+	if s, _, ok := c.session(r); ok && s.Name != "" {
+		if err := c.people.End(r.Context(), s.Name); err != nil {
+			c.broken(w, r, err)
+			return
+		}
+	}
+	c.setCookie(w, r, "")
+	http.Redirect(w, r, signInPath, http.StatusSeeOther)
+}
+
+// limits bounds how often an address may fail to sign in.
+type limits struct {
+	now func() time.Time
+	mu  sync.Mutex
+	by  map[string]*rate.Limiter
+}
+
+const (
+	// attempts may fail at once from an address, and one more each period.
+	attempts = 10
+	period   = 6 * time.Second
+	// mostAddresses bounds what is remembered.
+	mostAddresses = 10_000
+)
+
+func newLimits(now func() time.Time) *limits {
+	return &limits{now: now, by: map[string]*rate.Limiter{}}
+}
+
+func (l *limits) of(remote string) *rate.Limiter {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		host = remote
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
+		host = ip.Mask(net.CIDRMask(64, 128)).String() // one customer's
+	}
+	if len(l.by) >= mostAddresses {
+		clear(l.by)
+	}
+	if l.by[host] == nil {
+		l.by[host] = rate.NewLimiter(rate.Every(period), attempts)
+	}
+	return l.by[host]
+}
+
+// allow tells whether an address may try.
+func (l *limits) allow(remote string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.of(remote).TokensAt(l.now()) >= 1
+}
+
+// count counts a failure.
+func (l *limits) count(remote string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of(remote).AllowN(l.now(), 1)
+}
