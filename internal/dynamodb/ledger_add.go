@@ -40,6 +40,8 @@ type counted struct {
 	Session string     `json:"session"`
 	Model   string     `json:"model"`
 	Counts  countsItem `json:"counts"`
+	// Delays are what the exchange or the exchanges count for there.
+	Delays ledger.Delays `json:"delays,omitempty"`
 }
 
 // countsItem is ledger.Counts with the names that its fields are kept under.
@@ -49,6 +51,7 @@ type countsItem struct {
 	Warmups   int64          `json:"warmups"`
 	Refused   int64          `json:"refused"`
 	Errors    int64          `json:"errors"`
+	ErrorsBy  ledger.Origins `json:"errors_by,omitzero"`
 	Usage     openai.Usage   `json:"usage"`
 	CostNanos int64          `json:"cost_nanos"`
 	Unpriced  int64          `json:"unpriced"`
@@ -88,7 +91,9 @@ func newRow(generation string, e exchange.Exchange) (rowItem, error) {
 }
 
 func countOf(e exchange.Exchange) counted {
-	return counted{e.Team, e.Session, e.Model, countsItem(ledger.Count(e))}
+	c := counted{e.Team, e.Session, e.Model, countsItem(ledger.Count(e)), ledger.Delays{}}
+	c.Delays.Count(e)
+	return c
 }
 
 func rowsPart(generation, day string) string { return generation + "#rows#" + day }

@@ -119,7 +119,7 @@ func (l *Ledger) refreshQuarter(ctx context.Context, generation string, q quarte
 // sumRows sums up the rows of a quarter of an hour, always in the same order.
 func (l *Ledger) sumRows(ctx context.Context, generation string, q quarter) (packed, error) {
 	type group struct{ team, session, model string }
-	sums := map[group]ledger.Counts{}
+	sums, delays := map[group]ledger.Counts{}, map[group]ledger.Delays{}
 	entries, err := l.entries(ctx, generation, q)
 	if err != nil {
 		return nil, err
@@ -127,10 +127,14 @@ func (l *Ledger) sumRows(ctx context.Context, generation string, q quarter) (pac
 	for _, e := range entries {
 		at := group{e.Team, e.Session, e.Model}
 		sums[at] = sums[at].Add(ledger.Counts(e.Counts))
+		if delays[at] == nil {
+			delays[at] = ledger.Delays{}
+		}
+		delays[at].Add(e.Delays)
 	}
 	var all []counted
 	for at, counts := range sums {
-		all = append(all, counted{at.team, at.session, at.model, countsItem(counts)})
+		all = append(all, counted{at.team, at.session, at.model, countsItem(counts), delays[at]})
 	}
 	slices.SortFunc(all, func(a, b counted) int {
 		return cmp.Or(cmp.Compare(a.Team, b.Team), cmp.Compare(a.Session, b.Session), cmp.Compare(a.Model, b.Model))

@@ -16,9 +16,9 @@ import (
 func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum, error] {
 	return func(yield func(ledger.Sum, error) bool) {
 		type group struct {
-			key     string
-			quarter time.Time
-			model   string
+			key, team string
+			quarter   time.Time
+			model     string
 		}
 		var sums map[group]ledger.Counts
 		err := l.read(ctx, func(ctx context.Context, generation string) error {
@@ -31,6 +31,8 @@ func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum,
 				switch q.By {
 				case ledger.ByDeveloper:
 					at.key = s.developer
+				case ledger.ByMember:
+					at.key, at.team = s.developer, s.Team
 				case ledger.ByTeam:
 					at.key = s.Team
 				case ledger.ByModel:
@@ -48,11 +50,23 @@ func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum,
 			return
 		}
 		for at, counts := range sums {
-			if !yield(ledger.Sum{Key: at.key, Quarter: at.quarter, Model: at.model, Counts: counts}, nil) {
+			if !yield(ledger.Sum{Key: at.key, Team: at.team, Quarter: at.quarter, Model: at.model, Counts: counts}, nil) {
 				return
 			}
 		}
 	}
+}
+
+// Delays implements ledger.Store.
+func (l *Ledger) Delays(ctx context.Context, developer string, from, to time.Time) (delays ledger.Delays, err error) {
+	err = l.read(ctx, func(ctx context.Context, generation string) error {
+		delays = ledger.Delays{}
+		return l.sumsBetween(ctx, generation, from, to, developer, func(s sumOf) { delays.Add(s.Delays) })
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger's delays: %w", err)
+	}
+	return delays, nil
 }
 
 // sumOf is what a developer's exchanges of a quarter of an hour add up to, in one

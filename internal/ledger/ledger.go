@@ -26,6 +26,10 @@ type Store interface {
 	// Sums yields the sums of the exchanges that began in [From, To), in any
 	// order and possibly several for one key.
 	Sums(ctx context.Context, q Query) iter.Seq2[Sum, error]
+	// Delays returns the times that the proxy added to the exchanges that began in
+	// [from, to), whole quarters of an hour: to those of a developer, or to all when
+	// developer is empty.
+	Delays(ctx context.Context, developer string, from, to time.Time) (Delays, error)
 	// Incidents returns what the sightings that the query chooses add up to, one
 	// row for each secret, the one that was seen last first.
 	Incidents(ctx context.Context, q IncidentQuery) ([]Incident, error)
@@ -53,6 +57,8 @@ const (
 	ByModel     By = "model"
 	ByDay       By = "day"
 	BySession   By = "session"
+	// ByMember is by developer and team: a developer may have been in several.
+	ByMember By = "member"
 )
 
 // Query says what a report is about. From and To are whole quarters of an hour,
@@ -68,8 +74,10 @@ type Query struct {
 // Sum is what the exchanges of one group and one model add up to.
 type Sum struct {
 	// Key is the developer, team, model or session, and empty when By is ByDay:
-	// Quarter is then the quarter of an hour in which the exchanges began.
+	// Quarter is then the quarter of an hour in which the exchanges began. Team is
+	// there when By is ByMember.
 	Key     string
+	Team    string
 	Quarter time.Time
 	Model   string
 	Counts
@@ -82,7 +90,9 @@ type Counts struct {
 	Records, Requests, Warmups, Refused int64
 	// Errors counts the exchanges that upstream, the client or the proxy ended
 	// otherwise than with a whole answer, refusals left out.
-	Errors    int64
+	Errors int64
+	// ErrorsBy counts those by who said that something went wrong.
+	ErrorsBy  Origins
 	Usage     openai.Usage
 	CostNanos int64
 	// Unpriced, Estimated and Missing count exchanges whose cost is unknown,
@@ -95,11 +105,19 @@ type Counts struct {
 func (c Counts) Add(d Counts) Counts {
 	return Counts{
 		Records: c.Records + d.Records, Requests: c.Requests + d.Requests,
-		Warmups: c.Warmups + d.Warmups, Refused: c.Refused + d.Refused, Errors: c.Errors + d.Errors,
+		Warmups: c.Warmups + d.Warmups, Refused: c.Refused + d.Refused, Errors: c.Errors + d.Errors, ErrorsBy: c.ErrorsBy.Add(d.ErrorsBy),
 		Usage: c.Usage.Add(d.Usage), CostNanos: c.CostNanos + d.CostNanos,
 		Unpriced: c.Unpriced + d.Unpriced, Estimated: c.Estimated + d.Estimated, Missing: c.Missing + d.Missing,
 		Secrets: c.Secrets.Add(d.Secrets),
 	}
+}
+
+// Origins are errors, counted by who said them.
+type Origins struct{ OpenAI, Proxy, Client int64 }
+
+// Add returns the sum of o and p.
+func (o Origins) Add(p Origins) Origins {
+	return Origins{o.OpenAI + p.OpenAI, o.Proxy + p.Proxy, o.Client + p.Client}
 }
 
 // CostUnknown reports whether nothing is known of a cost that there was.
@@ -121,6 +139,14 @@ func Count(e exchange.Exchange) Counts {
 	}
 	if e.Outcome != exchange.Completed && e.Outcome != exchange.Refused {
 		c.Errors = 1
+		switch e.ErrorOrigin {
+		case exchange.OriginOpenAI:
+			c.ErrorsBy.OpenAI = 1
+		case exchange.OriginProxy:
+			c.ErrorsBy.Proxy = 1
+		case exchange.OriginClient:
+			c.ErrorsBy.Client = 1
+		}
 	}
 	switch e.Usage.State {
 	case exchange.UsageExact:

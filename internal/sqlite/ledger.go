@@ -16,7 +16,8 @@ var _ ledger.Store = (*Ledger)(nil)
 // ledgerMigrations make the ledger's tables. sums holds what exchanges add up
 // to, by the quarter of an hour in which they began: the days of every time zone
 // are made of whole quarters. secrets holds a row for each secret of each
-// exchange, with what of the exchange its look-ups choose by.
+// exchange, with what of the exchange its look-ups choose by. delays counts
+// exchanges by the time that the proxy added, in the steps of ledger.Delays.
 var ledgerMigrations = []string{`
 CREATE TABLE exchanges (
 	id TEXT PRIMARY KEY,
@@ -59,6 +60,23 @@ ALTER TABLE sums ADD COLUMN secrets_blocked INTEGER NOT NULL DEFAULT 0;
 `, `
 CREATE INDEX exchanges_session ON exchanges (session, developer);
 CREATE INDEX exchanges_developer ON exchanges (developer);
+`, `
+ALTER TABLE sums ADD COLUMN errors_openai INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sums ADD COLUMN errors_proxy INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sums ADD COLUMN errors_client INTEGER NOT NULL DEFAULT 0;
+UPDATE sums SET errors_openai = e.openai, errors_proxy = e.proxy, errors_client = e.client
+FROM (
+	SELECT started / 900000000 AS at, developer, team, session, model,
+		sum(error_origin = 'openai') AS openai, sum(error_origin = 'proxy') AS proxy, sum(error_origin = 'client') AS client
+	FROM exchanges WHERE error_origin <> '' AND outcome NOT IN ('completed', 'refused') GROUP BY 1, 2, 3, 4, 5
+) e
+WHERE sums.quarter = e.at AND sums.developer = e.developer AND sums.team = e.team AND sums.session = e.session AND sums.model = e.model;
+CREATE TABLE delays (
+	quarter INTEGER NOT NULL, step INTEGER NOT NULL, exchanges INTEGER NOT NULL,
+	PRIMARY KEY (quarter, step)
+) WITHOUT ROWID;
+INSERT INTO delays SELECT started / 900000000, CAST(10 * log10(added_us) AS INTEGER), count(*)
+FROM exchanges WHERE added_us > 0 AND outcome <> 'refused' GROUP BY 1, 2;
 `}
 
 // Ledger is a ledger.Store in an SQLite file.
@@ -112,7 +130,7 @@ var (
 	selectExchange = `SELECT ` + strings.Join(columns, ", ") + ` FROM exchanges`
 )
 
-const addToSums = `INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const addToSums = `INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
 	records = records + excluded.records, requests = requests + excluded.requests, warmups = warmups + excluded.warmups,
 	refused = refused + excluded.refused, errors = errors + excluded.errors,
@@ -120,7 +138,10 @@ ON CONFLICT DO UPDATE SET
 	reasoning = reasoning + excluded.reasoning, total = total + excluded.total,
 	cost = cost + excluded.cost, unpriced = unpriced + excluded.unpriced, estimated = estimated + excluded.estimated, missing = missing + excluded.missing,
 	cache_write = cache_write + excluded.cache_write, secrets_reported = secrets_reported + excluded.secrets_reported,
-	secrets_redacted = secrets_redacted + excluded.secrets_redacted, secrets_blocked = secrets_blocked + excluded.secrets_blocked`
+	secrets_redacted = secrets_redacted + excluded.secrets_redacted, secrets_blocked = secrets_blocked + excluded.secrets_blocked,
+	errors_openai = errors_openai + excluded.errors_openai, errors_proxy = errors_proxy + excluded.errors_proxy, errors_client = errors_client + excluded.errors_client`
+
+const addToDelays = `INSERT INTO delays VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET exchanges = exchanges + 1`
 
 const insertSecret = `INSERT INTO secrets (fingerprint, started, exchange, developer, team, session, rule, mode, path, places, new)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
@@ -143,14 +164,14 @@ func (l *Ledger) Add(ctx context.Context, rows []exchange.Exchange) error {
 }
 
 // adder adds exchanges within a transaction.
-type adder struct{ insert, sum, secret *sql.Stmt }
+type adder struct{ insert, sum, secret, delay *sql.Stmt }
 
 func newAdder(ctx context.Context, tx *sql.Tx) (*adder, error) {
 	a := &adder{}
 	for _, s := range []struct {
 		statement **sql.Stmt
 		text      string
-	}{{&a.insert, insertExchange}, {&a.sum, addToSums}, {&a.secret, insertSecret}} {
+	}{{&a.insert, insertExchange}, {&a.sum, addToSums}, {&a.secret, insertSecret}, {&a.delay, addToDelays}} {
 		var err error
 		if *s.statement, err = tx.PrepareContext(ctx, s.text); err != nil {
 			a.close()
@@ -161,7 +182,7 @@ func newAdder(ctx context.Context, tx *sql.Tx) (*adder, error) {
 }
 
 func (a *adder) close() {
-	for _, statement := range []*sql.Stmt{a.insert, a.sum, a.secret} {
+	for _, statement := range []*sql.Stmt{a.insert, a.sum, a.secret, a.delay} {
 		if statement != nil {
 			_ = statement.Close() // the transaction's end frees them anyway
 		}
@@ -180,6 +201,11 @@ func (a *adder) add(ctx context.Context, e exchange.Exchange) (added bool, err e
 	}
 	if err := a.addSecrets(ctx, e); err != nil {
 		return false, err
+	}
+	if step, ok := ledger.DelayStep(e); ok {
+		if _, err := a.delay.ExecContext(ctx, quarter(e.Started), step); err != nil {
+			return false, fmt.Errorf("add the exchange %s to the delays: %w", e.ID, err)
+		}
 	}
 	return true, a.count(ctx, e, ledger.Count(e))
 }
@@ -200,7 +226,8 @@ func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts)
 		c.Records, c.Requests, c.Warmups, c.Refused, c.Errors,
 		c.Usage.Input, c.Usage.Cached, c.Usage.Output, c.Usage.Reasoning, c.Usage.Total,
 		c.CostNanos, c.Unpriced, c.Estimated, c.Missing, c.Usage.CacheWrite,
-		c.Secrets.Reported, c.Secrets.Redacted, c.Secrets.Blocked)
+		c.Secrets.Reported, c.Secrets.Redacted, c.Secrets.Blocked,
+		c.ErrorsBy.OpenAI, c.ErrorsBy.Proxy, c.ErrorsBy.Client)
 	if err != nil {
 		return fmt.Errorf("add the exchange %s to the sums: %w", e.ID, err)
 	}
@@ -211,7 +238,7 @@ func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts)
 // on reading what was there before, and its new rows wait in the spool.
 func (l *Ledger) Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, error]) (count int, err error) {
 	err = l.db.Write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM exchanges; DELETE FROM sums; DELETE FROM secrets`); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM exchanges; DELETE FROM sums; DELETE FROM secrets; DELETE FROM delays`); err != nil {
 			return fmt.Errorf("empty the ledger: %w", err)
 		}
 		a, err := newAdder(ctx, tx)

@@ -95,11 +95,12 @@ func (l *Ledger) sumSession(ctx context.Context, s *ledger.Session) error {
 	u := &s.Usage
 	err := l.db.Reader().QueryRowContext(ctx, `
 		SELECT min(started), json_group_array(DISTINCT model) FILTER (WHERE model <> ''), count(*),
-			sum(outcome <> 'refused' AND NOT warmup), sum(outcome <> 'refused' AND warmup), sum(outcome = 'refused'), sum(outcome NOT IN ('completed', 'refused')),
+			sum(outcome <> 'refused' AND NOT warmup), sum(outcome <> 'refused' AND warmup), sum(outcome = 'refused'), sum(failed),
+			count(*) FILTER (WHERE failed AND error_origin = 'openai'), count(*) FILTER (WHERE failed AND error_origin = 'proxy'), count(*) FILTER (WHERE failed AND error_origin = 'client'),
 			sum(input), sum(cached), sum(cache_write), sum(output), sum(reasoning), sum(total),
 			sum(iif(cost_state = 'priced', cost, 0)), sum(cost_state = 'unpriced'), sum(usage_state = 'estimated'), sum(usage_state = 'missing')
-		FROM exchanges WHERE session = ? AND developer = ?`, s.ID, s.Developer).Scan(
-		&begun, &models, &s.Records, &s.Requests, &s.Warmups, &s.Refused, &s.Errors,
+		FROM (SELECT *, outcome NOT IN ('completed', 'refused') AS failed FROM exchanges) WHERE session = ? AND developer = ?`, s.ID, s.Developer).Scan(
+		&begun, &models, &s.Records, &s.Requests, &s.Warmups, &s.Refused, &s.Errors, &s.ErrorsBy.OpenAI, &s.ErrorsBy.Proxy, &s.ErrorsBy.Client,
 		&u.Input, &u.Cached, &u.CacheWrite, &u.Output, &u.Reasoning, &u.Total,
 		&s.CostNanos, &s.Unpriced, &s.Estimated, &s.Missing)
 	if err != nil {

@@ -21,8 +21,8 @@ func TestALedgerOfTheFirstVersionKeepsItsRowsAndTakesMore(t *testing.T) {
 	err = first.Write(t.Context(), func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(t.Context(), `
 			INSERT INTO exchanges VALUES ('one', ?1, ?1, 'alice@example.com', '', '', '', '', 'POST', '/v1/responses', 'http', 0,
-				'gpt-5.1', 'gpt-5.1', '', 200, 'completed', '', '', '', '', 10, 8, 1, 0, 11, 'exact', 500, 'priced', 'old', 0, 0, 0, 0, 0);
-			INSERT INTO sums VALUES (?2, 'alice@example.com', '', '', 'gpt-5.1', 1, 1, 0, 0, 0, 10, 8, 1, 0, 11, 500, 0, 0, 0)`,
+				'gpt-5.1', 'gpt-5.1', '', 500, 'failed', '', 'overloaded', 'openai', '', 10, 8, 1, 0, 11, 'exact', 500, 'priced', 'old', 0, 0, 0, 0, 1500);
+			INSERT INTO sums VALUES (?2, 'alice@example.com', '', '', 'gpt-5.1', 1, 1, 0, 0, 1, 10, 8, 1, 0, 11, 500, 0, 0, 0)`,
 			start.UnixMicro(), quarter(start))
 		return err
 	})
@@ -49,12 +49,16 @@ func TestALedgerOfTheFirstVersionKeepsItsRowsAndTakesMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := ledger.Counts{
-		Records: 2, Requests: 2, CostNanos: 1200,
+		Records: 2, Requests: 2, Errors: 1, ErrorsBy: ledger.Origins{OpenAI: 1}, CostNanos: 1200,
 		Usage:   openai.Usage{Input: 20, Cached: 8, CacheWrite: 3, Output: 2, Total: 22},
 		Secrets: ledger.Secrets{Redacted: 1},
 	}
 	if report.Total.Counts != want {
 		t.Errorf("the report adds up to %+v, want %+v", report.Total.Counts, want)
+	}
+	delays, err := store.Delays(t.Context(), "", query.From, query.To)
+	if within, ok := delays.Percentile(50); err != nil || !ok || within < time.Millisecond || within > 2*time.Millisecond {
+		t.Errorf("the delays of before are %v, %v, want one of 1.5 ms", delays, err)
 	}
 	// Repricing reads every column of the old row too.
 	changes, err := store.Reprice(t.Context(), query.From, query.To, func(e exchange.Exchange) exchange.Cost {

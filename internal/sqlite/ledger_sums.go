@@ -33,18 +33,22 @@ func (l *Ledger) Spent(ctx context.Context, developer, team string, from, to tim
 // Sums implements ledger.Store.
 func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum, error] {
 	key := map[ledger.By]string{
-		ledger.ByDeveloper: "developer", ledger.ByTeam: "team", ledger.ByModel: "model", ledger.BySession: "session", ledger.ByDay: "quarter",
+		ledger.ByDeveloper: "developer", ledger.ByMember: "developer", ledger.ByTeam: "team", ledger.ByModel: "model", ledger.BySession: "session", ledger.ByDay: "quarter",
 	}[q.By]
+	team := "''"
+	if q.By == ledger.ByMember {
+		team = "team"
+	}
 	where, arguments := []string{"quarter >= ?", "quarter < ?"}, []any{quarter(q.From), quarter(q.To)}
 	for _, f := range []struct{ column, value string }{{"developer", q.Developer}, {"team", q.Team}, {"model", q.Model}} {
 		if f.value != "" {
 			where, arguments = append(where, f.column+" = ?"), append(arguments, f.value)
 		}
 	}
-	query := `SELECT ` + key + `, model, sum(records), sum(requests), sum(warmups), sum(refused), sum(errors),
+	query := `SELECT ` + key + `, ` + team + `, model, sum(records), sum(requests), sum(warmups), sum(refused), sum(errors),
 		sum(input), sum(cached), sum(output), sum(reasoning), sum(total), sum(cost), sum(unpriced), sum(estimated), sum(missing), sum(cache_write),
-		sum(secrets_reported), sum(secrets_redacted), sum(secrets_blocked)
-		FROM sums WHERE ` + strings.Join(where, " AND ") + ` GROUP BY 1, 2`
+		sum(secrets_reported), sum(secrets_redacted), sum(secrets_blocked), sum(errors_openai), sum(errors_proxy), sum(errors_client)
+		FROM sums WHERE ` + strings.Join(where, " AND ") + ` GROUP BY 1, 2, 3`
 	return func(yield func(ledger.Sum, error) bool) {
 		rows, err := l.db.Reader().QueryContext(ctx, query, arguments...)
 		if err != nil {
@@ -60,9 +64,9 @@ func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum,
 				key = &number
 			}
 			u := &s.Usage
-			err := rows.Scan(key, &s.Model, &s.Records, &s.Requests, &s.Warmups, &s.Refused, &s.Errors,
+			err := rows.Scan(key, &s.Team, &s.Model, &s.Records, &s.Requests, &s.Warmups, &s.Refused, &s.Errors,
 				&u.Input, &u.Cached, &u.Output, &u.Reasoning, &u.Total, &s.CostNanos, &s.Unpriced, &s.Estimated, &s.Missing, &u.CacheWrite,
-				&s.Secrets.Reported, &s.Secrets.Redacted, &s.Secrets.Blocked)
+				&s.Secrets.Reported, &s.Secrets.Redacted, &s.Secrets.Blocked, &s.ErrorsBy.OpenAI, &s.ErrorsBy.Proxy, &s.ErrorsBy.Client)
 			if q.By == ledger.ByDay {
 				s.Quarter = time.Unix(number*quarterSeconds, 0).UTC()
 			}

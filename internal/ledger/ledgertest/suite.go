@@ -87,13 +87,14 @@ func counting(t *testing.T, store ledger.Store) {
 			exchange.Completed, exchange.Failed, exchange.UpstreamError,
 			exchange.ClientCancelled, exchange.Interrupted, exchange.Refused,
 		}[i]
+		row.ErrorOrigin = []exchange.Origin{"", exchange.OriginOpenAI, exchange.OriginOpenAI, exchange.OriginClient, exchange.OriginProxy, exchange.OriginProxy}[i]
 		rows = append(rows, row)
 	}
 	warm := Rows(5, 1)[0]
 	warm.Developer, warm.Outcome, warm.Warmup = "alice@example.com", exchange.Completed, true
 	warm.Usage, warm.Cost = exchange.Usage{State: exchange.UsageMissing}, exchange.Cost{State: exchange.CostUnpriced}
 	guess := Rows(6, 1)[0]
-	guess.Developer, guess.Outcome, guess.Warmup = "alice@example.com", exchange.ClientCancelled, false
+	guess.Developer, guess.Outcome, guess.Warmup, guess.ErrorOrigin = "alice@example.com", exchange.ClientCancelled, false, ""
 	guess.Usage, guess.Cost = exchange.Usage{State: exchange.UsageEstimated}, exchange.Cost{State: exchange.CostPriced, Nanos: 7}
 	guess.Usage.Input = 5
 	rows = append(rows, warm, guess)
@@ -102,7 +103,7 @@ func counting(t *testing.T, store ledger.Store) {
 	}
 	add(t, store, rows...)
 
-	want := ledger.Counts{Records: 8, Requests: 6, Warmups: 1, Refused: 1, Errors: 5, CostNanos: 7, Unpriced: 1, Estimated: 1, Missing: 1}
+	want := ledger.Counts{Records: 8, Requests: 6, Warmups: 1, Refused: 1, Errors: 5, ErrorsBy: ledger.Origins{OpenAI: 2, Proxy: 1, Client: 1}, CostNanos: 7, Unpriced: 1, Estimated: 1, Missing: 1}
 	want.Usage.Input = 5
 	equal(t, "counts", total(t, store), want)
 }
@@ -456,7 +457,7 @@ func Rows(source uint64, n int) []exchange.Exchange {
 			Transport: exchange.Transport(oneOf("http", "websocket")), Warmup: random.IntN(10) == 0,
 			ModelAsked: "gpt-5.1-codex", Model: oneOf("gpt-5.1-codex", "gpt-5.1", "gpt-5", ""), Tier: oneOf("", "flex"),
 			Status: 200, Outcome: exchange.Outcome(oneOf("completed", "completed", "failed", "upstream_error", "client_cancelled", "interrupted", "refused")),
-			Refusal: oneOf("", "rate_limited"), Error: oneOf("", "it's \"broken\"; DROP TABLE sums"), ErrorOrigin: exchange.Origin(oneOf("", "openai")),
+			Refusal: oneOf("", "rate_limited"), Error: oneOf("", "it's \"broken\"; DROP TABLE sums"), ErrorOrigin: exchange.Origin(oneOf("", "openai", "proxy", "client")),
 			UpstreamRequestID: "req_1", RequestBytes: random.Int64N(1e6), ResponseBytes: random.Int64N(1e6),
 			FirstByteMicros: random.Int64N(1e6), DurationMicros: random.Int64N(1e8), AddedMicros: random.Int64N(1e3),
 		}

@@ -11,6 +11,7 @@ import (
 // group is what a store's sums are sums of.
 type group struct {
 	key     string
+	team    string
 	quarter time.Time
 	model   string
 }
@@ -33,17 +34,36 @@ func agrees(t *testing.T, store ledger.Store, rows []exchange.Exchange) {
 	t.Helper()
 	agreesOn(t, store, everything(""), rows)
 	agreesOnSecrets(t, store, rows)
+	for _, developer := range []string{"", "alice@example.com", "nobody@example.com"} {
+		agreesOnDelays(t, store, developer, rows)
+	}
+}
+
+// agreesOnDelays checks the times that the proxy added to a developer's exchanges
+// of some days, or to everyone's.
+func agreesOnDelays(t *testing.T, store ledger.Store, developer string, rows []exchange.Exchange) {
+	t.Helper()
+	from, to := Start.Add(15*time.Minute), End.AddDate(0, 0, -1)
+	want := ledger.Delays{}
+	for _, row := range rows {
+		if !row.Started.Before(from) && row.Started.Before(to) && (developer == "" || developer == row.Developer) {
+			want.Count(row)
+		}
+	}
+	got, err := store.Delays(t.Context(), developer, from, to)
+	succeeds(t, err)
+	equal(t, "the delays of "+developer, got, want)
 }
 
 // agreesOn checks the sums that a query chooses, grouped in every way.
 func agreesOn(t *testing.T, store ledger.Store, q ledger.Query, rows []exchange.Exchange) {
 	t.Helper()
-	for _, by := range []ledger.By{ledger.ByDeveloper, ledger.ByTeam, ledger.ByModel, ledger.ByDay, ledger.BySession} {
+	for _, by := range []ledger.By{ledger.ByDeveloper, ledger.ByTeam, ledger.ByModel, ledger.ByDay, ledger.BySession, ledger.ByMember} {
 		q.By = by
 		got := map[group]ledger.Counts{}
 		for sum, err := range store.Sums(t.Context(), q) {
 			succeeds(t, err)
-			at := group{sum.Key, sum.Quarter, sum.Model}
+			at := group{sum.Key, sum.Team, sum.Quarter, sum.Model}
 			got[at] = got[at].Add(sum.Counts)
 		}
 		want := map[group]ledger.Counts{}
@@ -78,6 +98,8 @@ func groupOf(by ledger.By, e exchange.Exchange) group {
 		at.key = e.Team
 	case ledger.ByModel:
 		at.key = e.Model
+	case ledger.ByMember:
+		at.key, at.team = e.Developer, e.Team
 	case ledger.BySession:
 		at.key = e.Session
 	case ledger.ByDay:
