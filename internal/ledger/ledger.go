@@ -47,6 +47,11 @@ type Store interface {
 	Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, error]) (count int, err error)
 }
 
+// Summer is what a report needs of a Store.
+type Summer interface {
+	Sums(ctx context.Context, q Query) iter.Seq2[Sum, error]
+}
+
 // By is what a report groups by.
 type By string
 
@@ -190,7 +195,7 @@ type Row struct {
 
 // NewReport asks the store and groups what it says. Days come in their order,
 // everything else by cost, the highest first.
-func NewReport(ctx context.Context, store Store, q Query) (*Report, error) {
+func NewReport(ctx context.Context, store Summer, q Query) (*Report, error) {
 	rows := map[string]*Row{}
 	report := &Report{Total: Row{Key: "total", Models: map[string]int64{}}}
 	for sum, err := range store.Sums(ctx, q) {

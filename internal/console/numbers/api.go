@@ -1,0 +1,180 @@
+package numbers
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"codex-proxy/internal/ledger"
+)
+
+// countsJSON is what exchanges add up to, for programs. Tokens and costs of which
+// nothing is known are null.
+type countsJSON struct {
+	Requests         int64  `json:"requests"`
+	ActiveDevelopers *int64 `json:"active_developers,omitempty"`
+	InputTokens      *int64 `json:"input_tokens"`
+	CachedTokens     *int64 `json:"cached_tokens"`
+	CacheWriteTokens *int64 `json:"cache_write_tokens"`
+	OutputTokens     *int64 `json:"output_tokens"`
+	ReasoningTokens  *int64 `json:"reasoning_tokens"`
+	TotalTokens      *int64 `json:"total_tokens"`
+	CostUSD          any    `json:"cost_usd"`
+	Errors           int64  `json:"errors"`
+	ErrorsOpenAI     int64  `json:"errors_openai"`
+	ErrorsProxy      int64  `json:"errors_proxy"`
+	ErrorsClient     int64  `json:"errors_client"`
+	Refused          int64  `json:"refused"`
+	Warmups          int64  `json:"warmups"`
+	Unpriced         int64  `json:"unpriced"`
+	Estimated        int64  `json:"estimated"`
+	Missing          int64  `json:"missing_usage"`
+	SecretsReported  int64  `json:"secrets_reported"`
+	SecretsRedacted  int64  `json:"secrets_redacted"`
+	SecretsBlocked   int64  `json:"secrets_blocked"`
+}
+
+func newCountsJSON(g *group) countsJSON {
+	c := countsJSON{
+		Requests: g.Requests, CostUSD: costUSD(g.Counts),
+		Errors: g.Errors, ErrorsOpenAI: g.ErrorsBy.OpenAI, ErrorsProxy: g.ErrorsBy.Proxy, ErrorsClient: g.ErrorsBy.Client,
+		Refused: g.Refused, Warmups: g.Warmups, Unpriced: g.Unpriced, Estimated: g.Estimated, Missing: g.Missing,
+		SecretsReported: g.Secrets.Reported, SecretsRedacted: g.Secrets.Redacted, SecretsBlocked: g.Secrets.Blocked,
+	}
+	if g.developers != nil {
+		n := g.Developers()
+		c.ActiveDevelopers = &n
+	}
+	if !g.TokensUnknown() {
+		u := g.Usage
+		c.InputTokens, c.CachedTokens, c.CacheWriteTokens, c.OutputTokens = &u.Input, &u.Cached, &u.CacheWrite, &u.Output
+		c.ReasoningTokens, c.TotalTokens = &u.Reasoning, &u.Total
+	}
+	return c
+}
+
+type groupJSON struct {
+	Name string `json:"name"`
+	countsJSON
+}
+
+type stepJSON struct {
+	From   time.Time   `json:"from"`
+	To     time.Time   `json:"to"`
+	Total  countsJSON  `json:"total"`
+	Groups []groupJSON `json:"groups"`
+}
+
+// overviewJSON tells programs what the page shows.
+func (v *view) overviewJSON() error {
+	o, err := v.read()
+	if err != nil {
+		return err
+	}
+	m, _ := findMetric(o.filter.Metric)
+	keys := o.now.ranked(m)
+	named := func(groups map[string]*group) []groupJSON {
+		all := []groupJSON{}
+		for _, key := range keys {
+			if g := groups[key]; g != nil {
+				all = append(all, groupJSON{v.exported(o.filter, key), newCountsJSON(g)})
+			}
+		}
+		return all
+	}
+	steps := []stepJSON{}
+	for i, begin := range o.period.Begins {
+		s := &o.now.Steps[i]
+		steps = append(steps, stepJSON{begin, o.period.end(i), newCountsJSON(&s.Total), named(s.Groups)})
+	}
+	answer := map[string]any{
+		"from": o.filter.From, "to": o.filter.To, "timezone": o.filter.Zone, "by": o.filter.By, "step": o.period.Unit,
+		"total": newCountsJSON(&o.now.Total), "groups": named(o.now.Groups), "steps": steps,
+		"today": newCountsJSON(o.today), "live": o.live,
+		"added_us": percentiles(o.delays),
+	}
+	if o.before != nil {
+		answer["previous"] = newCountsJSON(&o.before.Total)
+	}
+	return v.tell(http.StatusOK, answer)
+}
+
+// percentiles are the times that the proxy added, in microseconds; null if there
+// are none.
+func percentiles(d ledger.Delays) any {
+	p50, ok := d.Percentile(50)
+	if !ok {
+		return nil
+	}
+	p99, _ := d.Percentile(99)
+	return map[string]int64{"p50": p50.Microseconds(), "p99": p99.Microseconds()}
+}
+
+// usageRow is a group of a report, as 'codex-proxy usage --json' has it.
+type usageRow struct {
+	Developer string           `json:"developer,omitempty"`
+	Team      string           `json:"team,omitempty"`
+	Model     string           `json:"model,omitempty"`
+	Day       string           `json:"day,omitempty"`
+	Session   string           `json:"session,omitempty"`
+	Models    map[string]int64 `json:"models"`
+	countsJSON
+}
+
+// usageJSON answers as 'codex-proxy usage --json' does.
+func (v *view) usageJSON() error {
+	groupings := []ledger.By{ledger.ByDeveloper, ledger.ByTeam, ledger.ByModel, ledger.ByDay}
+	if v.viewer.Lists() {
+		groupings = append(groupings, ledger.BySession)
+	}
+	f, err := v.filter(groupings...)
+	if err != nil {
+		return err
+	}
+	from, to := startOfDay(f.first, f.zone), startOfDay(f.last.AddDate(0, 0, 1), f.zone)
+	if err := v.unmask(v.r.Context(), &f, from, to); err != nil {
+		return err
+	}
+	report, err := ledger.NewReport(v.r.Context(), v.Ledger, f.ledger(f.By, from, to))
+	if err != nil {
+		return err
+	}
+	rows := []usageRow{}
+	for _, r := range report.Rows {
+		row := newUsageRow(r)
+		switch f.By {
+		case ledger.ByDeveloper:
+			row.Developer = v.name(r.Key)
+		case ledger.ByTeam:
+			row.Team = r.Key
+		case ledger.ByModel:
+			row.Model = r.Key
+		case ledger.ByDay:
+			row.Day = r.Key
+		case ledger.BySession:
+			row.Session = r.Key
+		}
+		rows = append(rows, row)
+	}
+	return v.tell(http.StatusOK, map[string]any{
+		"from": f.From, "to": f.To, "timezone": f.Zone, "by": f.By, "records": report.Total.Records,
+		"rows": rows, "total": newUsageRow(report.Total),
+	})
+}
+
+func newUsageRow(r ledger.Row) usageRow {
+	return usageRow{Models: r.Models, countsJSON: newCountsJSON(&group{Counts: r.Counts})}
+}
+
+// tell answers a program.
+func (v *view) tell(status int, what any) error {
+	raw, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "application/json")
+	v.begun = true
+	v.w.WriteHeader(status)
+	_, err = v.w.Write(append(raw, '\n'))
+	return err
+}

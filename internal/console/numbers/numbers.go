@@ -1,0 +1,195 @@
+// Package numbers shows in a browser, and tells programs, what the proxy counts:
+// an overview of what was used and what it cost, the secrets that were found, and
+// what runs at this moment.
+//
+// It reads sums and never what anybody wrote. Names of developers, models and
+// clients come from outside all the same: they reach a page through html/template
+// alone, a script through JSON, and a spreadsheet as text that is no formula.
+//
+// The package knows nothing of signing in: the frame around its pages does.
+package numbers
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/ledger"
+)
+
+// Where the pages are. Their links are absolute.
+const (
+	overviewPath = "/console/overview"
+	staticPath   = overviewPath + "/static"
+	apiPath      = "/api/v1/"
+)
+
+// Ledger is what the numbers are read from. A ledger.Store is one.
+type Ledger interface {
+	ledger.Summer
+	Delays(ctx context.Context, developer string, from, to time.Time) (ledger.Delays, error)
+}
+
+// Frame is what the console has around these pages.
+type Frame interface {
+	// Who returns who asks, a page or the API. It answers the request itself, and
+	// returns false, when nobody is signed in.
+	Who(w http.ResponseWriter, r *http.Request) (access.Viewer, bool)
+	// Layout writes a page with the given title around what body writes.
+	Layout(w http.ResponseWriter, r *http.Request, title string, body func(io.Writer) error) error
+	// Hidden returns the fields that a form must have to be posted.
+	Hidden(r *http.Request) template.HTML
+	// Name returns what the viewer sees in a developer's place: the name, or a
+	// pseudonym that is always the same for one developer.
+	Name(viewer access.Viewer, developer string) string
+}
+
+// Config is what the pages need.
+type Config struct {
+	Ledger Ledger
+	// Running returns the exchanges that run now.
+	Running func() []exchange.Running
+	Frame   Frame
+	// Zone is the time zone of days, unless an address names another.
+	Zone *time.Location
+	Now  func() time.Time
+	Log  *slog.Logger
+}
+
+//go:embed templates static
+var files embed.FS
+
+// edition changes with the static files, so that browsers may keep them.
+var edition = sync.OnceValue(func() string {
+	sum := sha256.New()
+	_ = fs.WalkDir(files, "static", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		raw, err := files.ReadFile(path)
+		sum.Write(raw)
+		return err
+	})
+	return hex.EncodeToString(sum.Sum(nil)[:6])
+})
+
+// pages answers for all pages and for the API.
+type pages struct {
+	Config
+	templates *template.Template
+}
+
+// Handler returns the pages below /console/overview and what the API tells of
+// them. The frame protects forms that are posted from other sites, and limits
+// what pages may load; see Frame.
+func Handler(c Config) http.Handler {
+	p := &pages{Config: c, templates: template.Must(template.New("").Funcs(functions()).ParseFS(files, "templates/*.html"))}
+	static, err := fs.Sub(files, "static")
+	if err != nil {
+		panic(err) // the directory is embedded
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+staticPath+"/", http.StripPrefix(staticPath, cached(http.FileServerFS(static))))
+	mux.HandleFunc("GET "+overviewPath, p.seen((*view).overview))
+	mux.HandleFunc("GET "+overviewPath+"/csv", p.seen((*view).overviewCSV))
+	mux.HandleFunc("GET "+apiPath+"overview", p.seen((*view).overviewJSON))
+	mux.HandleFunc("GET "+apiPath+"usage", p.seen((*view).usageJSON))
+	return mux
+}
+
+// cached lets browsers keep files whose addresses change when they do.
+func cached(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		h.ServeHTTP(w, r)
+	})
+}
+
+// failure is an error that a visitor is told with a status.
+type failure struct {
+	status int
+	text   string
+}
+
+func (f failure) Error() string { return f.text }
+
+func badRequest(format string, args ...any) error {
+	return failure{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+// view is one request by someone who is signed in.
+type view struct {
+	*pages
+	w      http.ResponseWriter
+	r      *http.Request
+	viewer access.Viewer
+	// begun says that the answer has begun to be written.
+	begun bool
+}
+
+// seen makes a handler of a page that everybody may see who is signed in.
+func (p *pages) seen(page func(*view) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		viewer, ok := p.Frame.Who(w, r)
+		if !ok {
+			return
+		}
+		v := &view{pages: p, w: w, r: r, viewer: viewer}
+		if err := page(v); err != nil {
+			v.fail(err)
+		}
+	}
+}
+
+// fail answers with an error. What went wrong inside is for the log alone.
+func (v *view) fail(err error) {
+	if v.r.Context().Err() != nil {
+		return // nobody waits for it
+	}
+	shown := failure{http.StatusInternalServerError, "This could not be read just now. The server's log says why."}
+	if !errors.As(err, &shown) {
+		v.Log.Error("a page of the console could not be made", "path", v.r.URL.Path, "error", err)
+	}
+	if v.begun {
+		return // what the visitor has is cut, and shows it
+	}
+	if strings.HasPrefix(v.r.URL.Path, apiPath) {
+		err = v.tell(shown.status, map[string]any{"error": map[string]string{"message": shown.text}})
+	} else {
+		v.w.WriteHeader(shown.status)
+		err = v.page("Not shown", "failure", shown.text)
+	}
+	if err != nil {
+		v.Log.Error("a page of the console could not be written", "path", v.r.URL.Path, "error", err)
+	}
+}
+
+// page writes a page of one template.
+func (v *view) page(title, name string, data any) error {
+	v.begun = true
+	return v.Frame.Layout(v.w, v.r, title, func(w io.Writer) error {
+		if err := v.templates.ExecuteTemplate(w, name, data); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// name is what the viewer sees in a developer's place.
+func (v *view) name(developer string) string { return v.Frame.Name(v.viewer, developer) }
