@@ -32,6 +32,8 @@ type attempt struct {
 	talk *redaction.Conversation
 	// restorer puts its secrets back into the answer; nil until there is one.
 	restorer *secrets.Restorer
+	// progress is what can be seen of it meanwhile.
+	progress *progress
 }
 
 // openRecord opens the exchange's record, durably. When that cannot be done the
@@ -203,8 +205,9 @@ func endOf(ctx context.Context) (outcome exchange.Outcome, origin exchange.Origi
 	}
 	cause := context.Cause(ctx)
 	var cut *cutOff
+	var by *stopped
 	switch {
-	case errors.As(cause, &cut), errors.Is(cause, errShutdown), errors.Is(cause, errNotOnDisk), errors.Is(cause, ErrDeadline):
+	case errors.As(cause, &cut), errors.As(cause, &by), errors.Is(cause, errShutdown), errors.Is(cause, errNotOnDisk), errors.Is(cause, ErrDeadline):
 		return exchange.Interrupted, exchange.OriginProxy, cause.Error(), true
 	case errors.Is(cause, errSilent):
 		return exchange.UpstreamError, exchange.OriginProxy, "upstream was silent for longer than the limit", true

@@ -178,6 +178,7 @@ func (b *requestBody) read(p []byte) (int, error) {
 		return 0, errFinished
 	}
 	b.a.e.RequestBytes += int64(n)
+	b.a.progress.request.Add(int64(n))
 	if b.a.e.RequestBytes > b.limit {
 		return 0, b.refuseLocked(tooLarge(b.limit))
 	}
@@ -193,7 +194,9 @@ func (b *requestBody) read(p []byte) (int, error) {
 		b.cancel(*failed)
 		return 0, *failed
 	}
-	b.through = err == io.EOF
+	if b.through = err == io.EOF; b.through && b.decoder == nil {
+		b.a.progress.named(openai.ReadRequest(b.a.asked).Model)
+	}
 	return n, err
 }
 

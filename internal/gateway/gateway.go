@@ -123,6 +123,7 @@ type Gateway struct {
 	Config
 
 	running running
+	live    live
 	sockets sockets
 	buffers *buffers
 }

@@ -48,6 +48,8 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.
 	defer g.Meter.Opened(exchange.HTTP)()
 
 	a := &attempt{g: g, e: e, began: began, asked: openai.NewRequestFields(), talk: talk}
+	a.progress = g.live.enter(&a.e, "", cancel)
+	defer g.live.leave(e.ID)
 	held, no, unread := a.redactBody(ctx, w, r, who)
 	request := requestMessage(r)
 	request.ContentCoding = r.Header.Get("Content-Encoding")
@@ -125,8 +127,13 @@ func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w
 			return refuse(no)
 		}
 		if outcome, origin, why, ended := endOf(ctx); ended {
+			if isStopped(ctx) {
+				stop := stopRefusal()
+				a.e.Status = stop.Status
+				a.answerRefusal(w, r, stop)
+			}
 			a.ended(outcome, origin, why)
-			return false
+			return isStopped(ctx)
 		}
 		if errors.Is(err, errClientBody) {
 			a.ended(exchange.ClientCancelled, exchange.OriginClient, err.Error())
@@ -144,7 +151,7 @@ func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w
 	err = answer.stream(ctx, cancel, response)
 	no := body.detach()
 	a.conclude(ctx, response, answer, err, no)
-	return err == nil
+	return err == nil || isStopped(ctx) && answer.sayStopped() == nil
 }
 
 // call sends the request upstream, and again when upstream refuses the key, there
@@ -333,6 +340,7 @@ func (an *answer) stream(ctx context.Context, cancel context.CancelCauseFunc, re
 func (an *answer) pass(ctx context.Context, cancel context.CancelCauseFunc, p []byte, length int64) error {
 	if an.decoder != nil {
 		_, _ = an.decoder.Write(p) // what it cannot decode shows in its Close
+		an.a.progress.answered(len(p), openai.Answer{})
 	} else {
 		wasEnded := an.ended
 		an.meaning(p)
@@ -340,6 +348,7 @@ func (an *answer) pass(ctx context.Context, cancel context.CancelCauseFunc, p []
 			cancel(an.failed)
 			return an.failed
 		}
+		an.progressed(len(p))
 		an.received += int64(len(p))
 		if an.ended && !wasEnded || an.received == length {
 			an.a.secure(ctx)

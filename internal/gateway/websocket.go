@@ -246,6 +246,9 @@ func (s *socket) closeForCause() {
 		code = websocket.StatusInternalError
 	}
 	_ = s.up.CloseNow()
+	if isStopped(s.ctx) {
+		s.sayStopped()
+	}
 	closeWith(s.down, code, closeReason("codex-proxy: "+cause.Error()))
 }
 
@@ -358,6 +361,8 @@ func (s *socket) begin(f *frame) bool {
 	if no == nil {
 		s.keepRequest(x, f)
 		x.e.AddedMicros = time.Since(x.began).Microseconds()
+		x.progress = s.g.live.enter(&x.e, openai.ReadRequest(f.asked).Model, func(cause error) { s.stop(x, cause) })
+		x.progress.request.Store(x.e.RequestBytes)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.open = append(s.open, x)
@@ -452,6 +457,7 @@ func (s *socket) fromUpstream(ctx context.Context) error {
 		last := false
 		if x != nil {
 			x.frames.Frame(message)
+			x.progress.answered(len(message), x.frames.Answer())
 			if err := errors.Join(x.recordAnswer(message), x.recordAnswer([]byte{'\n'})); err != nil {
 				s.cancel(err)
 				return err
@@ -485,6 +491,7 @@ func (s *socket) finish(x *socketExchange) {
 	} else {
 		x.ended(exchange.Completed, "", "")
 	}
+	s.g.live.leave(x.e.ID)
 	s.mu.Lock()
 	s.open = s.open[1:]
 	idle := len(s.open) == 0
@@ -512,7 +519,11 @@ func (s *socket) conclude(first end) {
 	open := s.open
 	s.open = nil
 	s.mu.Unlock()
-	for _, x := range open {
+	for i, x := range open {
+		s.g.live.leave(x.e.ID)
+		if i == 0 && isStopped(s.ctx) {
+			_ = x.recordAnswer(append(stopRefusal().Frame(x.e.ID), '\n')) // logged there
+		}
 		x.ended(outcome, origin, why)
 		x.leave()
 		x.close()
