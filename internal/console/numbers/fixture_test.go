@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,12 +33,14 @@ type fixture struct {
 	ledger  *sqlite.Ledger
 	frame   *frame
 	running []exchange.Running
-	config  Config
+	// stoppedBy are those who stopped something.
+	stoppedBy []string
+	config    Config
 }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	f := &fixture{t: t, frame: &frame{viewer: access.Viewer{Name: "auditor", Role: access.Auditor}}}
+	f := &fixture{t: t, frame: &frame{viewer: access.Viewer{Name: "root", Role: access.Admin}}}
 	var err error
 	if f.ledger, err = sqlite.OpenLedger(t.Context(), filepath.Join(t.TempDir(), "ledger.db")); err != nil {
 		t.Fatal(err)
@@ -49,7 +52,16 @@ func newFixture(t testing.TB) *fixture {
 	})
 	f.config = Config{
 		Ledger: f.ledger, Frame: f.frame, Zone: time.UTC, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
-		Running: func() []exchange.Running { return f.running },
+		Running: func() []exchange.Running { return slices.Clone(f.running) },
+		Stop: func(id, by string) bool {
+			i := slices.IndexFunc(f.running, func(e exchange.Running) bool { return e.ID == id })
+			if i < 0 {
+				return false
+			}
+			f.running[i].Stopping = true
+			f.stoppedBy = append(f.stoppedBy, by)
+			return true
+		},
 	}
 	return f
 }

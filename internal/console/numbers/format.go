@@ -13,11 +13,12 @@ import (
 )
 
 // functions are what the templates call.
-func functions() template.FuncMap {
+func functions(edition string) template.FuncMap {
 	return template.FuncMap{
 		"thousands": thousands, "safe": terminal.Safe, "cost": totalCost, "tokens": totalTokens,
 		"share": share, "duration": duration,
-		"static": func(name string) string { return staticPath + "/" + name + "?v=" + edition() },
+		"both":   func(s stream, f form) map[string]any { return map[string]any{"Stream": s, "Form": f} },
+		"static": func(name string) string { return staticPath + "/" + name + "?v=" + edition },
 	}
 }
 
@@ -105,6 +106,19 @@ func change(now, before int64) string {
 		return fmt.Sprintf("×%.0f", float64(now)/float64(before))
 	}
 	return fmt.Sprintf("%+.0f %%", percent)
+}
+
+// size is a number of bytes for people.
+func size(bytes int64) string {
+	for _, scale := range []struct {
+		least int64
+		unit  string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if bytes >= scale.least {
+			return fmt.Sprintf("%.1f %s", float64(bytes)/float64(scale.least), scale.unit)
+		}
+	}
+	return fmt.Sprintf("%d B", bytes)
 }
 
 // duration is a time for people.

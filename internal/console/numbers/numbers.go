@@ -22,7 +22,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"codex-proxy/internal/console/access"
@@ -62,7 +61,9 @@ type Config struct {
 	Ledger Ledger
 	// Running returns the exchanges that run now.
 	Running func() []exchange.Running
-	Frame   Frame
+	// Stop ends a running exchange on behalf of somebody; false if it does not run.
+	Stop  func(id, by string) bool
+	Frame Frame
 	// Zone is the time zone of days, unless an address names another.
 	Zone *time.Location
 	Now  func() time.Time
@@ -71,20 +72,6 @@ type Config struct {
 
 //go:embed templates static
 var files embed.FS
-
-// edition changes with the static files, so that browsers may keep them.
-var edition = sync.OnceValue(func() string {
-	sum := sha256.New()
-	_ = fs.WalkDir(files, "static", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		raw, err := files.ReadFile(path)
-		sum.Write(raw)
-		return err
-	})
-	return hex.EncodeToString(sum.Sum(nil)[:6])
-})
 
 // pages answers for all pages and for the API.
 type pages struct {
@@ -96,7 +83,7 @@ type pages struct {
 // them. The frame protects forms that are posted from other sites, and limits
 // what pages may load; see Frame.
 func Handler(c Config) http.Handler {
-	p := &pages{Config: c, templates: template.Must(template.New("").Funcs(functions()).ParseFS(files, "templates/*.html"))}
+	p := &pages{Config: c, templates: template.Must(template.New("").Funcs(functions(edition())).ParseFS(files, "templates/*.html"))}
 	static, err := fs.Sub(files, "static")
 	if err != nil {
 		panic(err) // the directory is embedded
@@ -107,7 +94,28 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("GET "+overviewPath+"/csv", p.seen((*view).overviewCSV))
 	mux.HandleFunc("GET "+apiPath+"overview", p.seen((*view).overviewJSON))
 	mux.HandleFunc("GET "+apiPath+"usage", p.seen((*view).usageJSON))
+	mux.HandleFunc("GET "+livePath, p.listed((*view).live))
+	mux.HandleFunc("GET "+livePath+"/data", p.listed((*view).liveJSON))
+	mux.HandleFunc("POST "+livePath+"/stop", p.changing((*view).stopForm))
+	mux.HandleFunc("GET "+apiPath+"live", p.listed((*view).liveJSON))
+	mux.HandleFunc("POST "+apiPath+"live/{id}/stop", p.changing((*view).stopJSON))
 	return mux
+}
+
+// edition changes with the static files, so that browsers may keep them.
+func edition() string {
+	sum := sha256.New()
+	if err := fs.WalkDir(files, "static", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		raw, err := files.ReadFile(path)
+		sum.Write(raw)
+		return err
+	}); err != nil {
+		panic(err) // the files are embedded
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
 // cached lets browsers keep files whose addresses change when they do.
@@ -155,6 +163,26 @@ func (p *pages) seen(page func(*view) error) http.HandlerFunc {
 			v.fail(err)
 		}
 	}
+}
+
+// listed makes a handler of a page for those who may see which exchanges there are.
+func (p *pages) listed(page func(*view) error) http.HandlerFunc {
+	return p.seen(func(v *view) error {
+		if !v.viewer.Lists() {
+			return failure{http.StatusForbidden, "Your role sees numbers, and not single exchanges."}
+		}
+		return page(v)
+	})
+}
+
+// changing makes a handler of what only those may do who may change things.
+func (p *pages) changing(act func(*view) error) http.HandlerFunc {
+	return p.seen(func(v *view) error {
+		if !v.viewer.Changes() {
+			return failure{http.StatusForbidden, "Only an administrator may do this."}
+		}
+		return act(v)
+	})
 }
 
 // fail answers with an error. What went wrong inside is for the log alone.
