@@ -90,10 +90,15 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if err != nil {
 		return nil, err
 	}
-	rules, err := c.settings.openSecretRules(c.ctx, p.developers, o.now, o.log)
+	keeper, err := c.settings.keepSecretRules(c.ctx, p.developers, o.now, o.log)
 	if err != nil {
 		return nil, err
 	}
+	rules, err := keeper.open(c.ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	conversations := redaction.NewConversations(rules, o.now)
 	if p.ledger, err = c.settings.openLedger(c.ctx); err != nil {
 		return nil, err
 	}
@@ -134,7 +139,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	p.gateway = gateway.New(gateway.Config{
 		Upstream: o.upstream, Key: o.key, KeyRefused: o.keyRefused,
 		Transport:     upstream.NewTransport(upstream.TransportOptions{AnswerTimeout: s.AnswerIdle}),
-		Conversations: redaction.NewConversations(rules, o.now),
+		Conversations: conversations,
 		Authenticator: &authenticator{developer.NewAuthenticator(p.developers, o.now), p.lastUsed, o.now},
 		Desk:          admission.NewDesk(p.ledger, o.now),
 		Recorder:      p.spool, BestEffort: s.Audit == "best-effort", Unrecorded: p.countUnrecorded,
@@ -145,6 +150,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	background, stop := context.WithCancel(context.WithoutCancel(c.ctx))
 	p.stop = stop
 	p.running.Go(func() { p.gateway.Watch(background) })
+	p.running.Go(func() { keeper.follow(background, conversations) })
 	p.running.Go(func() {
 		p.lastUsed.Run(background, func(err error) { o.log.Warn("last use of tokens is not written down", "error", err) })
 	})

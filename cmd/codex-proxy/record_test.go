@@ -192,7 +192,7 @@ func TestATableFitsTheTerminal(t *testing.T) {
 		var out strings.Builder
 		if err := errors.Join(
 			writeTable(&out, recordColumns(rows), rows, width),
-			writeTable(&out, incidentColumns(), incidents, width),
+			writeTable(&out, incidentColumns(nil), incidents, width),
 			writeTable(&out, sightingColumns(), sightings, width),
 		); err != nil {
 			t.Fatal(err)

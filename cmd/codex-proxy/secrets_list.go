@@ -40,10 +40,14 @@ type incidentRow struct {
 	Reported    int64     `json:"reported"`  // with which it left as it was
 	Redacted    int64     `json:"redacted"`  // with which a placeholder left instead
 	Blocked     int64     `json:"blocked"`   // that were refused
+	// Mark is what it was marked as; null if it was not.
+	Mark *markJSON `json:"mark"`
 }
 
-func newIncidentRow(i ledger.Incident) incidentRow {
+func newIncidentRow(i ledger.Incident, marks map[string]ledger.Mark) incidentRow {
+	mark, marked := marks[i.Fingerprint]
 	return incidentRow{
+		Mark:        newMarkJSON(mark, marked),
 		Fingerprint: i.Fingerprint, Rules: i.Rules, FirstSeen: i.First, LastSeen: i.Last, Developers: i.Developers, Sessions: i.Sessions,
 		Exchanges: i.Exchanges, New: i.New, Reported: i.Left, Redacted: i.Redacted, Blocked: i.Blocked,
 	}
@@ -70,8 +74,12 @@ func (cmd *secretsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	marks, err := marksByFingerprint(c)
+	if err != nil {
+		return err
+	}
 	if cmd.JSON {
-		return printSafeJSON(c.stdout, rows(incidents, newIncidentRow))
+		return printSafeJSON(c.stdout, rows(incidents, func(i ledger.Incident) incidentRow { return newIncidentRow(i, marks) }))
 	}
 	period := from.Format(time.DateOnly) + " to " + lastDay(to, time.UTC) + " (UTC)"
 	if len(incidents) == 0 {
@@ -81,25 +89,25 @@ func (cmd *secretsListCommand) Run(c *console) error {
 	if _, err := fmt.Fprintf(c.stdout, "%s: %s in requests\n\n", period, plural(len(incidents), "secret")); err != nil {
 		return err
 	}
-	if err := printColumns(c.stdout, incidentColumns(), incidents); err != nil {
+	if err := printColumns(c.stdout, incidentColumns(marks), incidents); err != nil {
 		return err
 	}
 	left := 0
 	for _, i := range incidents {
-		if i.Left > 0 {
+		if i.Left > 0 && marks[i.Fingerprint].As == "" {
 			left++
 		}
 	}
 	advice := "\n'codex-proxy secrets show FINGERPRINT' says who sent one, when, and where it is on record.\n"
 	if left > 0 {
-		advice = fmt.Sprintf("\n%s of them left as found, with the exchanges under LEFT: replace what is real where it was issued.", grouped(int64(left))) + advice
+		advice = fmt.Sprintf("\n%s of them left as found, with the exchanges under LEFT, and have no mark: replace what is real where it was issued, and mark it (secrets mark).", grouped(int64(left))) + advice
 	}
 	_, err = io.WriteString(c.stdout, advice)
 	return err
 }
 
 // incidentColumns are the columns of the list, the counts being exchanges.
-func incidentColumns() []column[ledger.Incident] {
+func incidentColumns(marks map[string]ledger.Mark) []column[ledger.Incident] {
 	count := func(title string, n func(ledger.Incident) int64) column[ledger.Incident] {
 		return column[ledger.Incident]{title: title, right: true, cell: func(i ledger.Incident) string { return grouped(n(i)) }}
 	}
@@ -113,12 +121,12 @@ func incidentColumns() []column[ledger.Incident] {
 		{
 			title:  "FIRST (UTC)",
 			cell:   func(i ledger.Incident) string { return i.First.Format("2006-01-02 15:04") },
-			narrow: func(i ledger.Incident) string { return i.First.Format(time.DateOnly) },
+			narrow: func(i ledger.Incident) string { return i.First.Format("01-02") },
 		},
 		{
 			title:  "LAST (UTC)",
 			cell:   func(i ledger.Incident) string { return i.Last.Format("2006-01-02 15:04") },
-			narrow: func(i ledger.Incident) string { return i.Last.Format(time.DateOnly) },
+			narrow: func(i ledger.Incident) string { return i.Last.Format("01-02") },
 		},
 		{title: "DEVELOPERS", least: 8, cell: func(i ledger.Incident) string { return severalNames(i.Developers) }},
 		count("SESSIONS", func(i ledger.Incident) int64 { return i.Sessions }),
@@ -127,6 +135,7 @@ func incidentColumns() []column[ledger.Incident] {
 		count("LEFT", func(i ledger.Incident) int64 { return i.Left }),
 		count("REDACTED", func(i ledger.Incident) int64 { return i.Redacted }),
 		count("BLOCKED", func(i ledger.Incident) int64 { return i.Blocked }),
+		{title: "MARK", cell: func(i ledger.Incident) string { return string(marks[i.Fingerprint].As) }},
 	}
 }
 

@@ -62,11 +62,15 @@ func (cmd *secretsShowCommand) Run(c *console) error {
 		}
 		all = append(all, s)
 	}
+	marks, err := marksByFingerprint(c)
+	if err != nil {
+		return err
+	}
 	if cmd.JSON {
 		return printSafeJSON(c.stdout, struct {
 			incidentRow
 			Sightings []sightingRow `json:"sightings"`
-		}{newIncidentRow(incident), rows(all, newSightingRow)})
+		}{newIncidentRow(incident, marks), rows(all, newSightingRow)})
 	}
 	if err := printFields(c.stdout, [][2]string{
 		{"fingerprint", incident.Fingerprint},
@@ -74,6 +78,7 @@ func (cmd *secretsShowCommand) Run(c *console) error {
 		{"sent by", strings.Join(senders(all), ", ")},
 		{"seen", seenLine(incident)},
 		{"left?", leftLine(incident)},
+		{"marked", markLine(marks[incident.Fingerprint])},
 	}); err != nil {
 		return err
 	}
@@ -94,6 +99,18 @@ func (cmd *secretsShowCommand) Run(c *console) error {
 	}
 	_, err = fmt.Fprintln(c.stdout, "\n'codex-proxy record show ID' shows an exchange.")
 	return err
+}
+
+// markLine says what a secret was marked as.
+func markLine(m ledger.Mark) string {
+	if m.As == "" {
+		return "no"
+	}
+	line := string(m.As) + " by " + m.By + " on " + m.At.Format(time.DateOnly)
+	if m.Note != "" {
+		line += ": " + m.Note
+	}
+	return line
 }
 
 // findIncident returns the one secret whose fingerprint is, or begins with, what

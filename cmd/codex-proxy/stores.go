@@ -34,6 +34,7 @@ type register interface {
 	developer.Batcher
 	invite.Store
 	redaction.History
+	ledger.Marks
 	AddInvitation(ctx context.Context, sealed invite.Sealed, keep bool) (cancelled int64, err error)
 	Invitations(ctx context.Context) ([]invite.Invitation, error)
 	CancelInvitation(ctx context.Context, id string, at time.Time) (invite.Invitation, error)

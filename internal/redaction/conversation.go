@@ -2,6 +2,7 @@ package redaction
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"codex-proxy/internal/secrets"
@@ -12,7 +13,7 @@ import (
 // secret, also after the history that brought it was compacted away, and what a
 // request was refused for. It is safe for concurrent use.
 type Conversations struct {
-	rules *Rules
+	rules atomic.Pointer[Rules]
 	now   func() time.Time
 
 	mu sync.Mutex
@@ -36,14 +37,20 @@ const (
 // NewConversations returns what remembers conversations under rules, and tells
 // the time by now (time.Now, outside tests).
 func NewConversations(rules *Rules, now func() time.Time) *Conversations {
-	return &Conversations{rules: rules, now: now, young: map[key]*Conversation{}, turned: now()}
+	c := &Conversations{now: now, young: map[key]*Conversation{}, turned: now()}
+	c.rules.Store(rules)
+	return c
 }
+
+// SetRules replaces the rules. A conversation goes on under those that it began
+// under, where the new ones know them too.
+func (c *Conversations) SetRules(rules *Rules) { c.rules.Store(rules) }
 
 // Of returns the conversation that a session of Codex is, or nil if nobody's
 // secrets are looked for. Without a session each request is a conversation of its
 // own.
 func (c *Conversations) Of(developer, team, session string) *Conversation {
-	rules := c.rules.For(developer, team, session)
+	rules := c.rules.Load().For(developer, team, session)
 	if rules.Off() {
 		return nil
 	}

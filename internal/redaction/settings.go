@@ -65,6 +65,16 @@ type allowance struct {
 	Reason      string `toml:"reason" json:"-"`
 }
 
+// Allowing returns the settings with entries for everybody at the end of the
+// allow-list, one for each fingerprint.
+func (s Settings) Allowing(fingerprints []string) Settings {
+	s.Allow = slices.Clip(s.Allow)
+	for _, fingerprint := range fingerprints {
+		s.Allow = append(s.Allow, allowance{Fingerprint: fingerprint})
+	}
+	return s
+}
+
 // mode is a secrets.Mode as settings write it; empty says nothing.
 type mode string
 

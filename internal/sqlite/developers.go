@@ -56,7 +56,7 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_developer ON tokens (developer, created);
 `, `
 ALTER TABLE developers ADD COLUMN disabled_by TEXT NOT NULL DEFAULT '';
-`, invitationsMigration, rulesetsMigration, consoleMigration}
+`, invitationsMigration, rulesetsMigration, consoleMigration, marksMigration}
 
 // Developers is a developer.Store, and an invite.Store, in one SQLite file.
 type Developers struct {
