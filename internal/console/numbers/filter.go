@@ -58,8 +58,9 @@ const defaultRange = "7d"
 
 // filter reads what is asked for from the address. by are the groupings that can
 // be asked for.
-func (v *view) filter(by ...ledger.By) (filter, error) {
-	q := v.r.URL.Query()
+func (v *view) filter(by ...ledger.By) (filter, error) { return v.filterOf(v.r.URL.Query(), by...) }
+
+func (v *view) filterOf(q url.Values, by ...ledger.By) (filter, error) {
 	f := filter{
 		Range: q.Get("range"), From: q.Get("from"), To: q.Get("to"), Zone: q.Get("zone"),
 		By: ledger.By(q.Get("by")), Metric: q.Get("metric"),
@@ -94,6 +95,9 @@ func (v *view) filter(by ...ledger.By) (filter, error) {
 	f.Zone, f.whose = f.zone.String(), f.Developer
 	return f, f.days(date(v.Now(), f.zone))
 }
+
+// Location is the time zone.
+func (f filter) Location() *time.Location { return f.zone }
 
 // days finds the first and the last day.
 func (f *filter) days(today time.Time) (err error) {

@@ -1,6 +1,7 @@
 package numbers
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -31,6 +32,7 @@ var now = time.Date(2026, 3, 18, 15, 40, 0, 0, time.UTC)
 type fixture struct {
 	t       testing.TB
 	ledger  *sqlite.Ledger
+	marks   *sqlite.Developers
 	frame   *frame
 	running []exchange.Running
 	// stoppedBy are those who stopped something.
@@ -45,13 +47,16 @@ func newFixture(t testing.TB) *fixture {
 	if f.ledger, err = sqlite.OpenLedger(t.Context(), filepath.Join(t.TempDir(), "ledger.db")); err != nil {
 		t.Fatal(err)
 	}
+	if f.marks, err = sqlite.OpenDevelopers(t.Context(), filepath.Join(t.TempDir(), "developers.db")); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		if err := f.ledger.Close(); err != nil {
+		if err := errors.Join(f.ledger.Close(), f.marks.Close()); err != nil {
 			t.Error(err)
 		}
 	})
 	f.config = Config{
-		Ledger: f.ledger, Frame: f.frame, Zone: time.UTC, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
+		Ledger: f.ledger, Marks: f.marks, Frame: f.frame, Zone: time.UTC, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
 		Running: func() []exchange.Running { return slices.Clone(f.running) },
 		Stop: func(id, by string) bool {
 			i := slices.IndexFunc(f.running, func(e exchange.Running) bool { return e.ID == id })

@@ -19,6 +19,7 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -40,6 +41,8 @@ const (
 type Ledger interface {
 	ledger.Summer
 	Delays(ctx context.Context, developer string, from, to time.Time) (ledger.Delays, error)
+	Incidents(ctx context.Context, q ledger.IncidentQuery) ([]ledger.Incident, error)
+	Sightings(ctx context.Context, fingerprint string) iter.Seq2[ledger.Sighting, error]
 }
 
 // Frame is what the console has around these pages.
@@ -59,6 +62,8 @@ type Frame interface {
 // Config is what the pages need.
 type Config struct {
 	Ledger Ledger
+	// Marks are what secrets that were seen turned out to be.
+	Marks ledger.Marks
 	// Running returns the exchanges that run now.
 	Running func() []exchange.Running
 	// Stop ends a running exchange on behalf of somebody; false if it does not run.
@@ -79,8 +84,8 @@ type pages struct {
 	templates *template.Template
 }
 
-// Handler returns the pages below /console/overview and what the API tells of
-// them. The frame protects forms that are posted from other sites, and limits
+// Handler returns the pages below /console/overview, /console/findings and
+// /console/live, and what the API tells of them. The frame protects forms that are posted from other sites, and limits
 // what pages may load; see Frame.
 func Handler(c Config) http.Handler {
 	p := &pages{Config: c, templates: template.Must(template.New("").Funcs(functions(edition())).ParseFS(files, "templates/*.html"))}
@@ -94,6 +99,13 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("GET "+overviewPath+"/csv", p.seen((*view).overviewCSV))
 	mux.HandleFunc("GET "+apiPath+"overview", p.seen((*view).overviewJSON))
 	mux.HandleFunc("GET "+apiPath+"usage", p.seen((*view).usageJSON))
+	mux.HandleFunc("GET "+findingsPath, p.listed((*view).findingsList))
+	mux.HandleFunc("GET "+findingsPath+"/csv", p.listed((*view).findingsCSV))
+	mux.HandleFunc("GET "+findingsPath+"/{id}", p.listed((*view).findingPage))
+	mux.HandleFunc("POST "+findingsPath+"/{id}/mark", p.changing((*view).markForm))
+	mux.HandleFunc("GET "+apiPath+"findings", p.listed((*view).findingsJSON))
+	mux.HandleFunc("GET "+apiPath+"findings/{id}", p.listed((*view).findingJSON))
+	mux.HandleFunc("POST "+apiPath+"findings/{id}/mark", p.changing((*view).markJSON))
 	mux.HandleFunc("GET "+livePath, p.listed((*view).live))
 	mux.HandleFunc("GET "+livePath+"/data", p.listed((*view).liveJSON))
 	mux.HandleFunc("POST "+livePath+"/stop", p.changing((*view).stopForm))
