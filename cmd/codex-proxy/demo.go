@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	web "codex-proxy/internal/console"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/simulated"
 	"codex-proxy/internal/upstream"
@@ -74,7 +75,11 @@ func (cmd *demoCommand) Run(c *console) error {
 	if err != nil {
 		return errors.Join(err, p.Close(c.ctx))
 	}
-	cmd.explain(c, listener.Addr(), token)
+	credential, err := web.People{Store: p.developers, Now: time.Now}.Reset(c.ctx, web.Administrator)
+	if err != nil {
+		return errors.Join(err, p.Close(c.ctx))
+	}
+	cmd.explain(c, listener.Addr(), token, credential.Reveal())
 	return p.serve(c.ctx, listener, 5*time.Second)
 }
 
@@ -219,7 +224,7 @@ func sendSession(ctx context.Context, address, token string, sample, turns int) 
 }
 
 // explain prints what to do with a demo that runs.
-func (cmd *demoCommand) explain(c *console, address net.Addr, token string) {
+func (cmd *demoCommand) explain(c *console, address net.Addr, token, credential string) {
 	self := os.Args[0]
 	if len(os.Args) > 0 && bytes.Contains([]byte(self), []byte("go-build")) {
 		self = "go run ./cmd/codex-proxy"
@@ -236,7 +241,11 @@ Or point your own Codex at it, for one run:
     -c model_provider=demo -c 'model_providers.demo={name="demo",base_url="http://%[2]s/v1",env_key="CODEX_PROXY_TOKEN",wire_api="responses"}' \
     'Say hello'
 
-Then look, in another terminal, from this directory:
+Then look, in a browser:
+  http://%[2]s/console/
+  and sign in with %[8]s
+
+or in another terminal, from this directory:
   %[4]s --data %[5]s usage %[6]s %[7]s
   %[4]s --data %[5]s record list
   %[4]s --data %[5]s record origin 'high demand'
@@ -244,5 +253,5 @@ Then look, in another terminal, from this directory:
 
 Press Ctrl-C to stop.
 `, demoDays, address, token, self, c.settings.Data,
-		time.Now().UTC().AddDate(0, 0, -demoDays).Format(time.DateOnly), time.Now().UTC().Format(time.DateOnly))
+		time.Now().UTC().AddDate(0, 0, -demoDays).Format(time.DateOnly), time.Now().UTC().Format(time.DateOnly), credential)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -24,7 +25,9 @@ func (*doctorCommand) Help() string {
 func (cmd *doctorCommand) Run(c *console) error {
 	if !cmd.Client {
 		return cmd.report(c, func(tell func(onboard.Finding)) error {
-			examineServer(c, &cmd.upstreamSettings, tell)
+			examineServer(c, func(c *console) (proxyOptions, error) {
+				return cmd.upstreamSettings.open(c, slog.New(slog.DiscardHandler))
+			}, tell)
 			return nil
 		})
 	}

@@ -31,14 +31,15 @@ import (
 // serverDoctor checks the parts of a server, each by itself: what one needs of
 // another is opened anew, so that one that fails hides no other.
 type serverDoctor struct {
-	c    *console
-	key  *upstreamSettings
+	c *console
+	// open returns where upstream is, and the key.
+	open func(*console) (proxyOptions, error)
 	tell func(onboard.Finding)
 }
 
 // examineServer tells of each part of a server whether it works.
-func examineServer(c *console, key *upstreamSettings, tell func(onboard.Finding)) {
-	d := &serverDoctor{c, key, tell}
+func examineServer(c *console, open func(*console) (proxyOptions, error), tell func(onboard.Finding)) {
+	d := &serverDoctor{c, open, tell}
 	d.settings()
 	_, err := os.Stat(c.settings.Data)
 	begun := !errors.Is(err, fs.ErrNotExist) // else looking would make what is looked for
@@ -298,8 +299,7 @@ func (d *serverDoctor) upstream() {
 	const check = "upstream"
 	ctx, cancel := d.limited()
 	defer cancel()
-	quiet := slog.New(slog.DiscardHandler)
-	options, err := d.key.open(&console{ctx: ctx, settings: d.c.settings}, quiet)
+	options, err := d.open(&console{ctx: ctx, settings: d.c.settings})
 	if err != nil {
 		d.fail(check, err, "give the doctor the variables and flags that the server has")
 		return

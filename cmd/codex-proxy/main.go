@@ -47,6 +47,7 @@ type commands struct {
 	Logout  logoutCommand   `cmd:"" help:"Remove your sign-in from this machine, and end it at the issuer."`
 	Doctor  doctorCommand   `cmd:"" help:"Check every part of a server, or with --client a developer's machine, and say how to mend what fails."`
 
+	Console consoleCommand `cmd:"" help:"Who may use the console, and who has read what developers wrote."`
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`
 	Lambda  lambdaCommand  `cmd:"" hidden:"" help:"Run the proxy as a function of AWS Lambda."`

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/admission"
+	web "codex-proxy/internal/console"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
@@ -44,6 +45,8 @@ type proxy struct {
 	scripts    http.Handler
 	invites    http.Handler
 	signIn     http.Handler
+	console    http.Handler // nil where there is none
+	options    proxyOptions
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -67,7 +70,7 @@ type proxyOptions struct {
 // openProxy opens every part, closes what an earlier run left open, and starts
 // what runs beside the exchanges. Close ends it.
 func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err error) {
-	p := &proxy{log: o.log, upstream: o.upstream, now: o.now}
+	p := &proxy{log: o.log, upstream: o.upstream, now: o.now, options: o}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.closeStores())
@@ -146,6 +149,13 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		Rate: p.book.Rate, Meter: meter, Log: o.log, Now: o.now,
 		WebSocket: s.WebSocket == "on", Limits: s.limits(),
 	})
+
+	if s.Console == "on" {
+		signingIn := &authenticator{developer.NewAuthenticator(p.developers, o.now), p.lastUsed, o.now}
+		if p.console, err = p.openConsole(c, archive, s.PublicURL, signingIn); err != nil {
+			return nil, err
+		}
+	}
 
 	background, stop := context.WithCancel(context.WithoutCancel(c.ctx))
 	p.stop = stop
@@ -248,6 +258,10 @@ func (p *proxy) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if invite.Owns(r.URL.Path) {
 			p.invites.ServeHTTP(w, r)
+			return
+		}
+		if p.console != nil && web.Owns(r.URL.Path) {
+			p.console.ServeHTTP(w, r)
 			return
 		}
 		switch r.URL.Path {

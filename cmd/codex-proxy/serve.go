@@ -30,6 +30,7 @@ type serverSettings struct {
 	TLSKey    string `help:"Private key file (PEM) of --tls-cert." placeholder:"FILE"`
 	Audit     string `help:"What to do with an exchange that cannot be put on record: refuse it (required), or let it pass (best-effort)." enum:"required,best-effort" default:"required"`
 	WebSocket string `name:"websocket" help:"Carry Codex's WebSocket, or answer 426 so that it uses plain HTTP." enum:"on,off" default:"on"`
+	Console   string `help:"Serve the console under /console/ and its API under /api/v1/." enum:"on,off" default:"on"`
 
 	MaxBody         int64         `help:"Largest request body, in MiB, as sent and as decoded." default:"512" placeholder:"MIB"`
 	MaxFrame        int64         `help:"Largest WebSocket message, in MiB." default:"64" placeholder:"MIB"`
@@ -78,6 +79,9 @@ func (cmd *serveCommand) Run(c *console) error {
 	listener, err := cmd.listen(c.ctx)
 	if err != nil {
 		return errors.Join(err, p.Close(c.ctx))
+	}
+	if err := p.offerConsole(c, &cmd.serverSettings, listener.Addr()); err != nil {
+		return errors.Join(err, listener.Close(), p.Close(c.ctx))
 	}
 	return p.serve(c.ctx, listener, cmd.ShutdownTimeout)
 }

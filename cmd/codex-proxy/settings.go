@@ -28,6 +28,8 @@ type Settings struct {
 	priceTables []byte
 	// secretsTable is the settings file's [secrets] table, as TOML.
 	secretsTable []byte
+	// consoleTable is the settings file's [console] table, as TOML.
+	consoleTable []byte
 	// oidcTable is the settings file's [oidc] table, as TOML; nil when there is none.
 	oidcTable []byte
 	// oidcGroups are the groups of [oidc.teams] in the order in which they are
@@ -58,7 +60,7 @@ func (s *Settings) spoolDirectory() string { return filepath.Join(s.Data, "spool
 
 // tables are the settings file's sections that are no flags; each is read by the
 // command that needs it.
-var tables = map[string]bool{"oidc": true, "price": true, "secrets": true}
+var tables = map[string]bool{"console": true, "oidc": true, "price": true, "secrets": true}
 
 // useSettingsFile lets the settings file answer for flags that were not given.
 // A key that no flag has is an error: a misspelt setting must not pass silently.
@@ -98,6 +100,11 @@ func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error
 	if secrets, ok := values["secrets"]; ok {
 		if settings.secretsTable, err = toml.Marshal(secrets); err != nil {
 			return fmt.Errorf("read the settings file %s: its [secrets] table: %w", path, err)
+		}
+	}
+	if table, ok := values["console"]; ok {
+		if settings.consoleTable, err = toml.Marshal(table); err != nil {
+			return fmt.Errorf("read the settings file %s: its [console] table: %w", path, err)
 		}
 	}
 	if oidc, ok := values["oidc"]; ok {

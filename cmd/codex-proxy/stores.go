@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 
+	web "codex-proxy/internal/console"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/disk"
 	"codex-proxy/internal/dynamodb"
@@ -34,6 +35,7 @@ type register interface {
 	developer.Batcher
 	invite.Store
 	redaction.History
+	web.Store
 	ledger.Marks
 	AddInvitation(ctx context.Context, sealed invite.Sealed, keep bool) (cancelled int64, err error)
 	Invitations(ctx context.Context) ([]invite.Invitation, error)

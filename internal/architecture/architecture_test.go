@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"conversation":              {"record"},
 	"console":                   {"console/access", "developer", "ledger"},
 	"console/replay":            {"console/access", "conversation", "ledger", "record"},
+	"console/numbers":           {"console/access", "ledger"},
 }
 
 // TestImportsRunInOneDirection keeps cmd as the only place that knows adapters

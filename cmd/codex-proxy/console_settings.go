@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"golang.org/x/term"
+
+	web "codex-proxy/internal/console"
+	"codex-proxy/internal/console/numbers"
+	"codex-proxy/internal/console/replay"
+	"codex-proxy/internal/onboard"
+	"codex-proxy/internal/record"
+)
+
+// consoleSettings is the [console] table of the settings file.
+type consoleSettings struct {
+	Pseudonyms   bool   `toml:"pseudonyms"`
+	SecondPerson bool   `toml:"second_person"`
+	ReadingLife  string `toml:"reading_life"`
+}
+
+// consoleConfig returns what the [console] table says.
+func (s *Settings) consoleConfig() (web.Settings, error) {
+	table := consoleSettings{ReadingLife: "1h"}
+	err := toml.NewDecoder(bytes.NewReader(s.consoleTable)).DisallowUnknownFields().Decode(&table)
+	if unknown := (*toml.StrictMissingError)(nil); errors.As(err, &unknown) {
+		return web.Settings{}, misuse("the [console] table of %s has the unknown key %q; docs/console.md lists its keys", s.Config, unknown.Errors[0].Key()[0])
+	}
+	if err != nil {
+		return web.Settings{}, misuse("the [console] table of %s: %v", s.Config, err)
+	}
+	const longest = 24 * time.Hour
+	life, err := time.ParseDuration(table.ReadingLife)
+	if err != nil || life < time.Minute || life > longest {
+		return web.Settings{}, misuse("the [console] table of %s: reading_life is %q: use a time from 1m to 24h", s.Config, table.ReadingLife)
+	}
+	return web.Settings{Pseudonyms: table.Pseudonyms, SecondPerson: table.SecondPerson, ReadingLife: life}, nil
+}
+
+// openConsole makes the console of a proxy whose parts are open.
+func (p *proxy) openConsole(c *console, archive record.Archive, publicURL string, auth *authenticator) (http.Handler, error) {
+	settings, err := c.settings.consoleConfig()
+	if err != nil {
+		return nil, err
+	}
+	frame := web.New(web.Config{
+		Store: p.developers, Developers: p.developers, Authenticator: auth, Ledger: p.ledger, PublicURL: publicURL, Settings: settings,
+		Facts: func(ctx context.Context) []web.Fact { return p.facts(ctx, c) },
+		Now:   p.now, Log: p.log,
+	})
+	figures := numbers.Handler(numbers.Config{
+		Ledger: p.ledger, Marks: p.developers, Running: p.gateway.Running, Stop: p.gateway.Stop, Frame: frame, Zone: time.UTC, Now: p.now, Log: p.log,
+	})
+	words := replay.Handler(replay.Config{Archive: archive, Ledger: p.ledger, Frame: frame, Advice: originAdvice, Now: p.now, Log: p.log})
+	return frame.Handler(map[string]http.Handler{
+		"/console/overview": figures, "/console/findings": figures, "/console/live": figures, "/console/numbers": figures,
+		"/api/v1/overview": figures, "/api/v1/usage": figures, "/api/v1/live": figures, "/api/v1/findings": figures,
+		"/console/sessions": words, "/console/records": words,
+	}), nil
+}
+
+// facts are what the page of settings shows.
+func (p *proxy) facts(ctx context.Context, c *console) []web.Fact {
+	health := web.Fact{Title: "Health", About: "What 'codex-proxy doctor' checks, as it is now.", Columns: []string{"Check", "Verdict", "What was found", "What to do"}}
+	local := *c
+	local.ctx = ctx
+	examineServer(&local, func(*console) (proxyOptions, error) { return p.options, nil }, func(f onboard.Finding) {
+		health.Rows = append(health.Rows, []string{f.Check, string(f.Verdict), f.Detail, f.Fix})
+	})
+	prices := web.Fact{
+		Title: "Prices", About: "USD for a million tokens, by the price book of " + p.book.Edition() + ". 'codex-proxy price update' and [[price]] tables change them.",
+		Columns: []string{"Model", "From", "Tier", "Input", "Cached input", "Output"},
+	}
+	for _, r := range priceRows(p.book) {
+		prices.Rows = append(prices.Rows, []string{r.Model, r.From, r.tier(), r.Input.String(), r.CachedInput.String(), r.Output.String()})
+	}
+	policy := web.Fact{Title: "Rules for secrets", About: "As they are for everybody; docs/secrets.md says how teams and developers may differ.", Columns: []string{"Rule", "Class", "Mode"}}
+	if key, err := secretsKey(ctx, c.settings); err == nil {
+		if rules, err := c.settings.secretRules(key); err == nil {
+			today := rules.For("", "", "")
+			for _, rule := range today.Scanner().Rules() {
+				class := today.Scanner().Class(rule)
+				policy.Rows = append(policy.Rows, []string{rule, class.String(), today.Policy()(rule, class).String()})
+			}
+		}
+	}
+	return []web.Fact{health, prices, policy}
+}
+
+// offerConsole says where the console is, and at the first start, on a terminal, how
+// to sign in. A credential is printed to nobody's log.
+func (p *proxy) offerConsole(c *console, s *serverSettings, listening net.Addr) error {
+	if p.console == nil {
+		return nil
+	}
+	address := strings.TrimSuffix(s.PublicURL, "/")
+	if address == "" {
+		address = "http://" + listening.String()
+		if s.TLSCert != "" {
+			address = "https://" + listening.String()
+		}
+	}
+	address += "/console/"
+	if file, ok := c.stderr.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
+		p.log.Info("the console is served", "at", address, "credential", "codex-proxy console reset-admin makes one")
+		return nil
+	}
+	credential, err := web.People{Store: p.developers, Now: p.now}.Begin(c.ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stderr, "Console: %s\n", address)
+	if credential != "" {
+		fmt.Fprintf(c.stderr, "Sign in as its administrator with this credential, which is shown this once ('codex-proxy console reset-admin' makes another):\n\n  %s\n\n", credential.Reveal())
+	}
+	return nil
+}
