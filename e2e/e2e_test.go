@@ -410,6 +410,7 @@ func TestAKilledProxyLosesNoRecordAndCodexRecovers(t *testing.T) {
 	if err := p.openai.Await(t.Context(), func(all []simulated.Received) bool { return len(all) == 1 }); err != nil {
 		t.Fatal(err)
 	}
+	p.eventually("the request is in the spool", func() bool { return p.spooled() > 4<<10 })
 	address := p.address
 	_ = p.stop(syscall.SIGKILL)
 	p.start(address)
@@ -418,6 +419,17 @@ func TestAKilledProxyLosesNoRecordAndCodexRecovers(t *testing.T) {
 	if list[0].Outcome != "interrupted" || list[0].Usage.State != "estimated" || list[1].Outcome != "completed" {
 		t.Errorf("on record as %+v", list)
 	}
+}
+
+// spooled is how many bytes the spool has on disk.
+func (p *proxy) spooled() (size int64) {
+	logs, _ := filepath.Glob(filepath.Join(p.data, "spool", "*.log")) // the pattern is well formed
+	for _, path := range logs {
+		if info, err := os.Stat(path); err == nil {
+			size += info.Size()
+		}
+	}
+	return size
 }
 
 func TestAStreamFinishesBeforeTheProxyExits(t *testing.T) {

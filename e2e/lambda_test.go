@@ -87,6 +87,7 @@ func (f *function) kill() {
 	if f.process != nil && f.process.ProcessState == nil {
 		_ = f.process.Process.Kill()
 		_ = f.process.Wait()
+		f.eventually("the instance is gone", func() bool { return f.front.Waiting() == 0 })
 	}
 }
 

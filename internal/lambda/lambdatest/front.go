@@ -38,6 +38,7 @@ type Front struct {
 	over     chan struct{}
 	ended    sync.Once
 	ids      atomic.Int64
+	waiting  atomic.Int64
 
 	mu      sync.Mutex
 	running map[string]*invocation
@@ -93,6 +94,10 @@ func (f *Front) API() string { return strings.TrimPrefix(f.api.URL, "http://") }
 // Asked is closed when the function asks for its first invocation: it has started.
 func (f *Front) Asked() <-chan struct{} { return f.asked }
 
+// Waiting is how many instances wait for an invocation. One that was killed does so
+// until its connection is seen to be closed.
+func (f *Front) Waiting() int { return int(f.waiting.Load()) }
+
 // FailedInit is what the function said when it could not start; empty if it did not.
 func (f *Front) FailedInit() string {
 	f.mu.Lock()
@@ -128,7 +133,11 @@ func (f *Front) invoke(w http.ResponseWriter, r *http.Request) {
 	case <-f.over:
 		return
 	}
-	<-i.done
+	select {
+	case <-i.done:
+	case <-f.over: // a function that was killed says nothing more
+		panic(http.ErrAbortHandler)
+	}
 	if i.broke.Load() {
 		panic(http.ErrAbortHandler)
 	}
@@ -188,6 +197,8 @@ func isText(h http.Header) bool {
 // next gives the function its next invocation.
 func (f *Front) next(w http.ResponseWriter, r *http.Request) {
 	f.asking.Do(func() { close(f.asked) })
+	f.waiting.Add(1)
+	defer f.waiting.Add(-1)
 	select {
 	case i := <-f.queue:
 		i.deadline = time.Now().Add(f.Timeout)
