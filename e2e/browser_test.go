@@ -1,0 +1,292 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// demo is the demo in a process of its own, with its sample data.
+type demo struct{ address, credential string }
+
+func startDemo(t *testing.T) demo {
+	t.Helper()
+	process := exec.Command(binary, "demo", "--listen", "127.0.0.1:0", "--data", t.TempDir())
+	out, err := process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &output{}
+	process.Stderr = log
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+		if t.Failed() {
+			t.Logf("the demo's log:\n%s", log)
+		}
+	})
+	began := make(chan demo, 1)
+	go func() {
+		found := regexp.MustCompile(`http://(\S+)/console/`)
+		credential := regexp.MustCompile(`sign in with (\S+)`)
+		var d demo
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if m := found.FindStringSubmatch(lines.Text()); m != nil {
+				d.address = m[1]
+			}
+			if m := credential.FindStringSubmatch(lines.Text()); m != nil {
+				d.credential = m[1]
+				began <- d
+			}
+		}
+	}()
+	select {
+	case d := <-began:
+		return d
+	case <-time.After(time.Minute):
+		t.Fatalf("the demo does not start:\n%s", log)
+		return demo{}
+	}
+}
+
+// browser is a headless Chromium, and what it complains of.
+type browser struct {
+	t    *testing.T
+	ctx  context.Context
+	host string
+
+	mu    sync.Mutex
+	wrong []string
+	bytes float64
+	// forgiven lets answers of 403 pass.
+	forgiven bool
+}
+
+func newBrowser(t *testing.T, host string) *browser {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no Chromium is installed: the pages are not looked at in a browser")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true), chromedp.WindowSize(1280, 900))
+	allocated, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocated)
+	limited, end := context.WithTimeout(ctx, 4*time.Minute)
+	t.Cleanup(func() { end(); cancel(); stop() })
+	b := &browser{t: t, ctx: limited, host: host}
+	chromedp.ListenTarget(limited, b.listen)
+	b.do(network.Enable(), log.Enable(), runtime.Enable())
+	return b
+}
+
+// listen notes errors, what was blocked, requests to other hosts, and the bytes that
+// came.
+func (b *browser) listen(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		b.wrong = append(b.wrong, "a script failed: "+e.ExceptionDetails.Text)
+	case *log.EventEntryAdded:
+		if b.forgiven && strings.Contains(e.Entry.Text, "status of 403") {
+			return
+		}
+		if e.Entry.Level == log.LevelError || e.Entry.Source == log.SourceSecurity {
+			b.wrong = append(b.wrong, e.Entry.Text+" "+e.Entry.URL)
+		}
+	case *network.EventRequestWillBeSent:
+		if u, err := url.Parse(e.Request.URL); err == nil && u.Scheme != "data" && u.Host != b.host {
+			b.wrong = append(b.wrong, "a request to another host: "+e.Request.URL)
+		}
+	case *network.EventLoadingFinished:
+		b.bytes += e.EncodedDataLength
+	}
+}
+
+func (b *browser) do(actions ...chromedp.Action) {
+	b.t.Helper()
+	if err := chromedp.Run(b.ctx, actions...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// open opens a page and checks that nothing in it is wrong.
+func (b *browser) open(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate("http://"+b.host+path), chromedp.WaitReady("main"))
+	b.check(path)
+}
+
+func (b *browser) check(what string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, wrong := range b.wrong {
+		b.t.Errorf("%s: %s", what, wrong)
+	}
+	b.wrong = nil
+}
+
+// forgives403 lets the browser note that a page comes with 403, as the question for a
+// reason does.
+func (b *browser) forgives403() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forgiven = true
+}
+
+// text is what a page shows.
+func (b *browser) text() (text string) {
+	b.t.Helper()
+	b.do(chromedp.Text("main", &text, chromedp.ByQuery))
+	return text
+}
+
+func (b *browser) signIn(credential string) {
+	b.t.Helper()
+	b.open("/console/")
+	b.do(chromedp.SendKeys(`input[name="credential"]`, credential, chromedp.ByQuery), chromedp.Submit(`input[name="credential"]`, chromedp.ByQuery), chromedp.WaitReady("nav", chromedp.ByQuery))
+	b.check("signing in")
+}
+
+// screenshot writes a picture of the page where SCREENSHOTS names a directory.
+func (b *browser) screenshot(name string) {
+	directory := os.Getenv("SCREENSHOTS")
+	if directory == "" {
+		return
+	}
+	b.t.Helper()
+	var picture []byte
+	b.do(chromedp.CaptureScreenshot(&picture))
+	if err := os.WriteFile(filepath.Join(directory, name+".png"), picture, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// look makes the window of a size, in a theme.
+func (b *browser) look(width int64, theme string) {
+	b.t.Helper()
+	b.do(emulation.SetDeviceMetricsOverride(width, 900, 1, width < 600),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}))
+}
+
+// links returns the addresses of the page's links that a selector chooses.
+func (b *browser) links(selector string) (paths []string) {
+	b.t.Helper()
+	b.do(chromedp.Evaluate(fmt.Sprintf(`[...document.querySelectorAll(%q)].map(a => a.getAttribute('href'))`, selector), &paths))
+	return paths
+}
+
+// violations are what axe-core finds that is serious or worse.
+func (b *browser) violations() (found []string) {
+	b.t.Helper()
+	script, err := os.ReadFile("node_modules/axe-core/axe.min.js")
+	if err != nil {
+		b.t.Log("axe-core is not installed: accessibility is not checked")
+		return nil
+	}
+	b.do(chromedp.ActionFunc(func(ctx context.Context) error { return page.SetBypassCSP(true).Do(ctx) }))
+	var result string
+	b.do(chromedp.Evaluate(string(script)+";0", nil),
+		chromedp.Evaluate(`axe.run(document, {resultTypes: ['violations']}).then(r => JSON.stringify(r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)).join(' | '))))`,
+			&result, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	if err := json.Unmarshal([]byte(result), &found); err != nil {
+		b.t.Fatal(err)
+	}
+	return found
+}
+
+// pages are those of the navigation, and one of each kind that they lead to.
+func (b *browser) pages() []string {
+	b.t.Helper()
+	all := b.links(".bar nav a")
+	b.open("/console/sessions")
+	all = append(all, b.links("table a[href^='/console/sessions/view']")[:1]...)
+	b.open("/console/records")
+	all = append(all, b.links("table a[href^='/console/records/']")[:1]...)
+	return append(all, "/console/records/search", "/console/records/origin", "/console/developers/alice@example.com")
+}
+
+func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
+	d := startDemo(t)
+	b := newBrowser(t, d.address)
+	b.look(1280, "light")
+	b.mu.Lock()
+	b.bytes = 0
+	b.mu.Unlock()
+	b.open("/console/")
+	b.screenshot("sign-in-light")
+	b.signIn(d.credential)
+	b.mu.Lock()
+	if b.bytes > 150e3 {
+		t.Errorf("signing in and the first page took %.0f bytes", b.bytes)
+	}
+	b.mu.Unlock()
+
+	// Reading what others wrote takes a reason.
+	b.open("/console/sessions")
+	first := b.links("table a[href^='/console/sessions/view']")[0]
+	b.forgives403()
+	b.do(chromedp.Navigate("http://"+b.host+first), chromedp.WaitReady("textarea[name=reason]", chromedp.ByQuery))
+	b.screenshot("reason-light")
+	for _, developer := range []string{"alice@example.com", "bob@example.com", "carol@example.com"} {
+		b.open("/console/sessions?developer=" + developer)
+		b.forgives403()
+		b.do(chromedp.Navigate("http://"+b.host+b.links("table a[href^='/console/sessions/view']")[0]), chromedp.WaitReady("textarea[name=reason]", chromedp.ByQuery),
+			chromedp.SendKeys("textarea[name=reason]", "the ticket 4711 about a slow answer", chromedp.ByQuery), chromedp.Submit("textarea[name=reason]", chromedp.ByQuery),
+			chromedp.WaitReady(".replay.session", chromedp.ByQuery))
+	}
+	b.open("/console/access")
+	if text := b.text(); strings.Count(text, "the ticket 4711") != 3 {
+		t.Errorf("the page about access says:\n%s", text)
+	}
+
+	pages := b.pages()
+	names := regexp.MustCompile(`[^a-z]+`)
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{1280, 390} {
+			b.look(width, theme)
+			for i, path := range pages {
+				b.open(path)
+				var over float64
+				b.do(chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &over))
+				if over > 1 {
+					t.Errorf("%s at %d pixels can be scrolled sideways by %.0f", path, width, over)
+				}
+				address, _, _ := strings.Cut(path, "?")
+				b.screenshot(fmt.Sprintf("%02d%s-%s-%d", i, names.ReplaceAllString(strings.TrimPrefix(address, "/console"), "-"), theme, width))
+				if width == 1280 {
+					for _, violation := range b.violations() {
+						t.Errorf("%s, %s: %s", path, theme, violation)
+					}
+				}
+			}
+		}
+	}
+}
