@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,7 @@ type signInPage struct {
 func next(r *http.Request) string {
 	to := r.FormValue("next")
 	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, root) || strings.Contains(to, "\\") || strings.HasPrefix(u.Path, signInPath) {
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(path.Clean(u.Path)+"/", root) || strings.Contains(to, "\\") || strings.HasPrefix(u.Path, signInPath) {
 		return root
 	}
 	return u.RequestURI()

@@ -1,0 +1,426 @@
+package console_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"codex-proxy/internal/console"
+	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/sqlite"
+)
+
+const alice, bob = "alice@example.com", "bob@example.com"
+
+// fixture is a console with real stores, and the credentials of everybody.
+type fixture struct {
+	t       *testing.T
+	store   *sqlite.Developers
+	server  *httptest.Server
+	frame   *console.Console
+	people  console.People
+	now     time.Time
+	log     *bytes.Buffer
+	secrets map[string]string // by role; developers' tokens by their ids
+}
+
+func newFixture(t *testing.T, settings console.Settings) *fixture {
+	t.Helper()
+	f := &fixture{t: t, now: time.Now(), secrets: map[string]string{}, log: &bytes.Buffer{}}
+	clock := func() time.Time { return f.now }
+	var err error
+	f.store, err = sqlite.OpenDevelopers(t.Context(), filepath.Join(t.TempDir(), "developers.db"))
+	f.check(err)
+	ledger, err := sqlite.OpenLedger(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	f.check(err)
+	t.Cleanup(func() { _, _ = f.store.Close(), ledger.Close() })
+	for _, id := range []string{alice, bob} {
+		token, credential, err := developer.Issue(rand.Reader, id, "laptop", f.now, time.Time{})
+		f.check(err)
+		d, err := developer.New(id, "<script>alert(1)</script>", "core", f.now)
+		f.check(err)
+		f.check(f.store.AddDeveloper(t.Context(), d, credential))
+		f.secrets[id] = token.Reveal()
+	}
+	f.people = console.People{Store: f.store, Now: clock}
+	admin, err := f.people.Begin(t.Context())
+	f.check(err)
+	f.secrets["admin"] = admin.Reveal()
+	for _, role := range []access.Role{access.Auditor, access.Finance} {
+		credential, err := f.people.Add(t.Context(), string(role)+"@example.com", role, false, time.Time{})
+		f.check(err)
+		f.secrets[string(role)] = credential.Reveal()
+		api, err := f.people.Add(t.Context(), string(role)+"-api", role, true, time.Time{})
+		f.check(err)
+		f.secrets[string(role)+" api"] = api.Reveal()
+	}
+	api, err := f.people.Add(t.Context(), "admin-api", access.Admin, true, time.Time{})
+	f.check(err)
+	f.secrets["admin api"] = api.Reveal()
+	f.frame = console.New(console.Config{
+		Store: f.store, Developers: f.store, Authenticator: developer.NewAuthenticator(f.store, clock), Ledger: ledger,
+		Settings: settings, Now: clock, Log: slog.New(slog.NewTextHandler(f.log, nil)),
+		Facts: func(context.Context) []console.Fact {
+			return []console.Fact{{Title: "Health", Columns: []string{"x"}, Rows: [][]string{{"ok"}}}}
+		},
+	})
+	// A page of somebody's words, as the pages of sessions are.
+	words := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		viewer, ok := f.frame.Who(w, r)
+		if !ok {
+			return
+		}
+		of := r.URL.Query().Get("developer")
+		if may, err := f.frame.MayRead(r.Context(), viewer, of); err != nil || !may {
+			f.frame.Ask(w, r, viewer, of)
+			return
+		}
+		_ = f.frame.Layout(w, r, "Words", func(w io.Writer) error { _, err := io.WriteString(w, "the words of "+of[:5]); return err })
+	})
+	f.server = httptest.NewServer(f.frame.Handler(map[string]http.Handler{"/console/sessions": words}))
+	t.Cleanup(f.server.Close)
+	return f
+}
+
+func (f *fixture) check(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// visitor is somebody with a browser.
+type visitor struct {
+	f    *fixture
+	http *http.Client
+}
+
+func (f *fixture) visitor() *visitor {
+	jar, err := cookiejar.New(nil)
+	f.check(err)
+	return &visitor{f, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+func (v *visitor) do(r *http.Request, err error) (*http.Response, string) {
+	v.f.t.Helper()
+	v.f.check(err)
+	response, err := v.http.Do(r)
+	v.f.check(err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	v.f.check(err)
+	return response, string(body)
+}
+
+func (v *visitor) get(path string) (*http.Response, string) {
+	v.f.t.Helper()
+	return v.do(http.NewRequestWithContext(v.f.t.Context(), http.MethodGet, v.f.server.URL+path, nil))
+}
+
+// post posts a form with the hidden field that pages give.
+func (v *visitor) post(path string, values url.Values) (*http.Response, string) {
+	v.f.t.Helper()
+	_, page := v.get("/console/settings")
+	if found := regexp.MustCompile(`name="form" value="([0-9a-f]+)"`).FindStringSubmatch(page); found != nil {
+		values.Set("form", found[1])
+	}
+	return v.postAs(path, values)
+}
+
+func (v *visitor) postAs(path string, values url.Values) (*http.Response, string) {
+	v.f.t.Helper()
+	r, err := http.NewRequestWithContext(v.f.t.Context(), http.MethodPost, v.f.server.URL+path, strings.NewReader(values.Encode()))
+	v.f.check(err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return v.do(r, nil)
+}
+
+// signedIn is a visitor who has signed in.
+func (f *fixture) signedIn(as string) *visitor {
+	f.t.Helper()
+	v := f.visitor()
+	response, page := v.postAs("/console/sign-in", url.Values{"credential": {f.secrets[as]}})
+	if response.StatusCode != http.StatusSeeOther {
+		f.t.Fatalf("%s cannot sign in: %s\n%s", as, response.Status, page)
+	}
+	return v
+}
+
+func TestEachRoleSeesWhatItIsFor(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	for _, test := range []struct {
+		path                           string
+		admin, auditor, finance, alice int
+	}{
+		{"/console/developers", 200, 200, 200, 403},
+		{"/console/developers/" + alice, 200, 200, 403, 403},
+		{"/console/developers/nobody", 404, 404, 403, 403},
+		{"/console/access", 200, 200, 403, 403},
+		{"/console/settings", 200, 200, 403, 403},
+		{"/console/me", 403, 403, 403, 200},
+		{"/console/sessions?developer=" + alice, 403, 403, 403, 200},
+		{"/console/sessions?developer=" + bob, 403, 403, 403, 403},
+	} {
+		for role, want := range map[string]int{"admin": test.admin, "auditor": test.auditor, "finance": test.finance, alice: test.alice} {
+			response, page := f.signedIn(role).get(test.path)
+			if response.StatusCode != want {
+				t.Errorf("%s by %s: %s, want %d", test.path, role, response.Status, want)
+			}
+			if strings.Contains(page, "<script>alert") {
+				t.Errorf("%s holds a name that is a script", test.path)
+			}
+		}
+		if response, _ := f.visitor().get(test.path); response.StatusCode != http.StatusSeeOther || !strings.HasPrefix(response.Header.Get("Location"), "/console/sign-in?next=") {
+			t.Errorf("%s by nobody: %s to %s", test.path, response.Status, response.Header.Get("Location"))
+		}
+	}
+}
+
+func TestOnlyAnAdministratorChangesAnything(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	tokens, err := f.store.Tokens(t.Context(), bob)
+	f.check(err)
+	for path, values := range map[string]url.Values{
+		"/console/developers/" + bob + "/access":      {"enabled": {"false"}},
+		"/console/developers/" + bob + "/tokens":      {"label": {"x"}},
+		"/console/tokens/" + tokens[0].ID + "/revoke": {},
+		"/console/tokens/" + tokens[0].ID + "/rotate": {},
+	} {
+		for _, role := range []string{"auditor", "finance", alice} {
+			if response, _ := f.signedIn(role).post(path, values); response.StatusCode != http.StatusForbidden {
+				t.Errorf("%s by %s: %s", path, role, response.Status)
+			}
+		}
+	}
+	v := f.signedIn("admin")
+	response, page := v.post("/console/developers/"+bob+"/tokens", url.Values{"label": {"new"}})
+	if issued := regexp.MustCompile(`codexproxy_\w+`).FindString(page); response.StatusCode != http.StatusOK || issued == "" {
+		t.Errorf("issuing a token: %s", response.Status)
+	}
+	if _, page := v.get("/console/developers/" + bob); strings.Contains(page, "codexproxy_") {
+		t.Error("the token is shown again")
+	}
+	v.post("/console/tokens/"+tokens[0].ID+"/rotate", url.Values{})
+	v.post("/console/tokens/"+tokens[0].ID+"/revoke", url.Values{})
+	if info, err := f.store.Token(t.Context(), tokens[0].ID); err != nil || info.State(f.now) != "revoked" || info.ReplacedBy == "" {
+		t.Errorf("the token is %s, %v", info.State(f.now), err)
+	}
+	if _, err := f.store.Developer(t.Context(), bob); err != nil {
+		t.Fatal(err)
+	}
+	v.post("/console/developers/"+bob+"/access", url.Values{"enabled": {"false"}})
+	if d, err := f.store.Developer(t.Context(), bob); err != nil || d.Enabled {
+		t.Errorf("bob is enabled: %t, %v", d.Enabled, err)
+	}
+}
+
+func TestReadingWhatOthersWroteTakesAReasonThatTheyCanSee(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	v := f.signedIn("auditor")
+	path := "/console/sessions?developer=" + url.QueryEscape(alice)
+	if response, page := v.get(path); response.StatusCode != http.StatusForbidden || !strings.Contains(page, `name="reason"`) {
+		t.Fatalf("%s\n%s", response.Status, page)
+	}
+	if response, _ := v.post("/console/access", url.Values{"developer": {alice}, "reason": {"because"}}); response.StatusCode != http.StatusBadRequest {
+		t.Errorf("too short a reason: %s", response.Status)
+	}
+	response, _ := v.post("/console/access", url.Values{"developer": {alice}, "reason": {"the incident <b>of</b> today"}, "next": {path}})
+	if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != path {
+		t.Errorf("%s to %s", response.Status, response.Header.Get("Location"))
+	}
+	if response, page := v.get(path); response.StatusCode != http.StatusOK || !strings.Contains(page, "the words of alice") {
+		t.Errorf("after a reason: %s", response.Status)
+	}
+	if response, _ := v.get("/console/sessions?developer=" + url.QueryEscape(bob)); response.StatusCode != http.StatusForbidden {
+		t.Errorf("of another: %s", response.Status)
+	}
+	if _, page := f.signedIn(alice).get("/console/me"); !strings.Contains(page, "the incident &lt;b&gt;of&lt;/b&gt; today") || !strings.Contains(page, "auditor@example.com") {
+		t.Error("alice does not see who read what she wrote, and why")
+	}
+	f.now = f.now.Add(61 * time.Minute)
+	if response, _ := v.get(path); response.StatusCode != http.StatusForbidden {
+		t.Errorf("an hour later: %s", response.Status)
+	}
+}
+
+func TestASecondPersonAgreesWhereThatIsAskedFor(t *testing.T) {
+	f := newFixture(t, console.Settings{SecondPerson: true})
+	v, path := f.signedIn("auditor"), "/console/sessions?developer="+url.QueryEscape(alice)
+	v.post("/console/access", url.Values{"developer": {alice}, "reason": {"the incident of today"}})
+	if response, page := v.get(path); response.StatusCode != http.StatusForbidden || !strings.Contains(page, "second person") {
+		t.Errorf("before: %s", response.Status)
+	}
+	readings, err := f.store.Readings(t.Context(), alice, time.Time{})
+	f.check(err)
+	if response, _ := v.post("/console/access/decide", url.Values{"id": {readings[0].ID}, "answer": {"yes"}}); response.StatusCode != http.StatusConflict {
+		t.Errorf("agreeing with oneself: %s", response.Status)
+	}
+	f.signedIn("admin").post("/console/access/decide", url.Values{"id": {readings[0].ID}, "answer": {"yes"}})
+	if response, _ := v.get(path); response.StatusCode != http.StatusOK {
+		t.Errorf("after: %s", response.Status)
+	}
+}
+
+func TestAFormOfAnotherSiteIsRefused(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	v := f.signedIn("admin")
+	path := "/console/developers/" + bob + "/access"
+	if response, _ := v.postAs(path, url.Values{"enabled": {"false"}}); response.StatusCode != http.StatusForbidden {
+		t.Errorf("without the page's field: %s", response.Status)
+	}
+	for _, header := range [][2]string{{"Origin", "https://evil.example.com"}, {"Sec-Fetch-Site", "cross-site"}} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.server.URL+"/console/sign-in", strings.NewReader("credential=x"))
+		f.check(err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set(header[0], header[1])
+		if response, _ := f.visitor().do(r, nil); response.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %s", header, response.Status)
+		}
+	}
+	if d, err := f.store.Developer(t.Context(), bob); err != nil || !d.Enabled {
+		t.Errorf("bob is enabled: %t, %v", d.Enabled, err)
+	}
+}
+
+func TestASessionEndsWhenItShould(t *testing.T) {
+	signedIn := func(v *visitor) bool {
+		response, _ := v.get("/console/")
+		return response.Header.Get("Location") != "/console/sign-in"
+	}
+	for name, end := range map[string]func(f *fixture, v *visitor){
+		"after 12 hours without use": func(f *fixture, _ *visitor) { f.now = f.now.Add(12*time.Hour + time.Second) },
+		"by a new credential":        func(f *fixture, _ *visitor) { _, err := f.people.Reset(t.Context(), "admin"); f.check(err) },
+		"by signing out elsewhere":   func(f *fixture, _ *visitor) { f.signedIn("admin").post("/console/sign-out", url.Values{}) },
+	} {
+		f := newFixture(t, console.Settings{})
+		v := f.signedIn("admin")
+		if !signedIn(v) {
+			t.Errorf("%s: it had not begun", name)
+		}
+		end(f, v)
+		if signedIn(v) {
+			t.Errorf("%s: it goes on", name)
+		}
+	}
+	f := newFixture(t, console.Settings{})
+	v := f.signedIn(alice)
+	_, err := f.store.UpdateDeveloper(t.Context(), alice, func(d *developer.Developer) error { d.Disable("", f.now); return nil })
+	f.check(err)
+	if signedIn(v) {
+		t.Error("a disabled developer's session goes on")
+	}
+	used := f.signedIn("admin")
+	for range 20 { // used all the time, it ends after a week
+		f.now = f.now.Add(10 * time.Hour)
+		used.get("/console/developers")
+	}
+	if signedIn(used) {
+		t.Error("a session goes on for more than a week")
+	}
+}
+
+func TestEveryAnswerKeepsTheBrowserStrict(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	response, page := f.visitor().get("/console/sign-in?next=" + url.QueryEscape("https://evil.example.com/"))
+	for header, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+		"Cross-Origin-Opener-Policy": "same-origin", "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+	} {
+		if got := response.Header.Get(header); got != want {
+			t.Errorf("%s: %q", header, got)
+		}
+	}
+	if strings.Contains(page, "evil.example.com") {
+		t.Error("signing in leads to another site")
+	}
+	for _, next := range []string{"//evil.example.com/console/", "/console/../x", "/\\evil.example.com", "javascript:alert(1)", "/v1/models", "/console/sign-in"} {
+		r, _ := f.visitor().postAs("/console/sign-in", url.Values{"credential": {f.secrets["admin"]}, "next": {next}})
+		if to := r.Header.Get("Location"); !strings.HasPrefix(to, "/console/") || strings.Contains(to, "evil") || strings.HasPrefix(to, "/console/sign-in") {
+			t.Errorf("after %q to %q", next, to)
+		}
+		for _, cookie := range r.Cookies() {
+			if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode {
+				t.Errorf("the cookie is %s", cookie)
+			}
+		}
+	}
+	r, err := http.NewRequest(http.MethodGet, f.server.URL+"/console/", nil)
+	f.check(err)
+	r.AddCookie(&http.Cookie{Name: "codex-proxy-console", Value: "eyJuIjoiYWRtaW4ifQ.AAAA"})
+	if response, _ := f.visitor().do(r, nil); response.Header.Get("Location") != "/console/sign-in" {
+		t.Error("a session that nobody has signed holds")
+	}
+}
+
+func TestGuessingIsSlowedDown(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	v, last := f.visitor(), 0
+	for range 15 {
+		response, page := v.postAs("/console/sign-in", url.Values{"credential": {"codexconsole_guess"}})
+		if last = response.StatusCode; strings.Contains(page, "codexconsole_guess") {
+			t.Error("the page holds what was tried")
+		}
+	}
+	if last != http.StatusTooManyRequests {
+		t.Errorf("the last guess was answered %d", last)
+	}
+	f.now = f.now.Add(time.Minute)
+	f.signedIn("admin")
+	for _, secret := range f.secrets {
+		if strings.Contains(f.log.String(), secret) {
+			t.Error("the log holds a credential")
+		}
+	}
+}
+
+func TestTheAPIKnowsItsOwnCredentialsAlone(t *testing.T) {
+	f := newFixture(t, console.Settings{Pseudonyms: true})
+	call := func(method, path, credential string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, f.server.URL+path, nil)
+		f.check(err)
+		if credential != "" {
+			r.Header.Set("Authorization", "Bearer "+credential)
+		}
+		response, body := f.signedIn("admin").do(r, nil) // whose cookie means nothing here
+		return response.StatusCode, body
+	}
+	for _, wrong := range []string{"", f.secrets["admin"], f.secrets[alice], "codexconsole_x"} {
+		if status, _ := call("GET", "/api/v1/developers", wrong); status != http.StatusUnauthorized {
+			t.Errorf("another credential: %d", status)
+		}
+	}
+	if status, body := call("GET", "/api/v1/developers", f.secrets["admin api"]); status != http.StatusOK || !strings.Contains(body, alice) {
+		t.Errorf("an administrator's: %d %s", status, body)
+	}
+	if status, body := call("GET", "/api/v1/developers", f.secrets["finance api"]); status != http.StatusOK || strings.Contains(body, "alice") || !strings.Contains(body, "developer-") {
+		t.Errorf("finance's, under pseudonyms: %d %s", status, body)
+	}
+	if status, _ := call("POST", "/api/v1/developers/"+bob+"/disable", f.secrets["auditor api"]); status != http.StatusForbidden {
+		t.Errorf("an auditor changes somebody: %d", status)
+	}
+	if status, _ := call("POST", "/api/v1/developers/"+bob+"/disable", f.secrets["admin api"]); status != http.StatusOK {
+		t.Errorf("an administrator changes somebody: %d", status)
+	}
+	if status, body := call("GET", "/api/v1/developers/"+bob, f.secrets["admin api"]); status != http.StatusOK || !strings.Contains(body, `"enabled":false`) {
+		t.Errorf("bob is %d %s", status, body)
+	}
+	if status, body := call("POST", "/api/v1/developers/"+alice+"/tokens", f.secrets["admin api"]); status != http.StatusOK || !strings.Contains(body, "codexproxy_") {
+		t.Errorf("a token for alice: %d", status)
+	}
+	if status, _ := call("GET", "/api/v1/developers/nobody", f.secrets["admin api"]); status != http.StatusNotFound {
+		t.Errorf("nobody: %d", status)
+	}
+}
