@@ -15,7 +15,8 @@ var _ ledger.Store = (*Ledger)(nil)
 
 // ledgerMigrations make the ledger's tables. sums holds what exchanges add up
 // to, by the quarter of an hour in which they began: the days of every time zone
-// are made of whole quarters. secrets holds a row for each secret of each
+// are made of whole quarters. daily holds what those of a UTC day add up to, whatever
+// their sessions. secrets holds a row for each secret of each
 // exchange, with what of the exchange its look-ups choose by. delays counts
 // exchanges by the time that the proxy added, in the steps of ledger.Delays.
 var ledgerMigrations = []string{`
@@ -77,6 +78,21 @@ CREATE TABLE delays (
 ) WITHOUT ROWID;
 INSERT INTO delays SELECT started / 900000000, CAST(10 * log10(added_us) AS INTEGER), count(*)
 FROM exchanges WHERE added_us > 0 AND outcome <> 'refused' GROUP BY 1, 2;
+`, `
+CREATE TABLE daily (
+	day INTEGER NOT NULL, developer TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL,
+	records INTEGER NOT NULL, requests INTEGER NOT NULL, warmups INTEGER NOT NULL, refused INTEGER NOT NULL, errors INTEGER NOT NULL,
+	input INTEGER NOT NULL, cached INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, total INTEGER NOT NULL,
+	cost INTEGER NOT NULL, unpriced INTEGER NOT NULL, estimated INTEGER NOT NULL, missing INTEGER NOT NULL, cache_write INTEGER NOT NULL,
+	secrets_reported INTEGER NOT NULL, secrets_redacted INTEGER NOT NULL, secrets_blocked INTEGER NOT NULL,
+	errors_openai INTEGER NOT NULL, errors_proxy INTEGER NOT NULL, errors_client INTEGER NOT NULL,
+	PRIMARY KEY (day, developer, team, model)
+) WITHOUT ROWID;
+INSERT INTO daily SELECT quarter / 96, developer, team, model,
+	sum(records), sum(requests), sum(warmups), sum(refused), sum(errors), sum(input), sum(cached), sum(output), sum(reasoning), sum(total),
+	sum(cost), sum(unpriced), sum(estimated), sum(missing), sum(cache_write),
+	sum(secrets_reported), sum(secrets_redacted), sum(secrets_blocked), sum(errors_openai), sum(errors_proxy), sum(errors_client)
+FROM sums GROUP BY 1, 2, 3, 4;
 `}
 
 // Ledger is a ledger.Store in an SQLite file.
@@ -130,7 +146,12 @@ var (
 	selectExchange = `SELECT ` + strings.Join(columns, ", ") + ` FROM exchanges`
 )
 
-const addToSums = `INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const (
+	addToSums  = `INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)` + addCounts
+	addToDaily = `INSERT INTO daily VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)` + addCounts
+)
+
+const addCounts = `
 ON CONFLICT DO UPDATE SET
 	records = records + excluded.records, requests = requests + excluded.requests, warmups = warmups + excluded.warmups,
 	refused = refused + excluded.refused, errors = errors + excluded.errors,
@@ -164,14 +185,14 @@ func (l *Ledger) Add(ctx context.Context, rows []exchange.Exchange) error {
 }
 
 // adder adds exchanges within a transaction.
-type adder struct{ insert, sum, secret, delay *sql.Stmt }
+type adder struct{ insert, sum, daily, secret, delay *sql.Stmt }
 
 func newAdder(ctx context.Context, tx *sql.Tx) (*adder, error) {
 	a := &adder{}
 	for _, s := range []struct {
 		statement **sql.Stmt
 		text      string
-	}{{&a.insert, insertExchange}, {&a.sum, addToSums}, {&a.secret, insertSecret}, {&a.delay, addToDelays}} {
+	}{{&a.insert, insertExchange}, {&a.sum, addToSums}, {&a.daily, addToDaily}, {&a.secret, insertSecret}, {&a.delay, addToDelays}} {
 		var err error
 		if *s.statement, err = tx.PrepareContext(ctx, s.text); err != nil {
 			a.close()
@@ -182,7 +203,7 @@ func newAdder(ctx context.Context, tx *sql.Tx) (*adder, error) {
 }
 
 func (a *adder) close() {
-	for _, statement := range []*sql.Stmt{a.insert, a.sum, a.secret, a.delay} {
+	for _, statement := range []*sql.Stmt{a.insert, a.sum, a.daily, a.secret, a.delay} {
 		if statement != nil {
 			_ = statement.Close() // the transaction's end frees them anyway
 		}
@@ -222,14 +243,21 @@ func (a *adder) addSecrets(ctx context.Context, e exchange.Exchange) error {
 
 // count adds to the sums that the exchange is part of.
 func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts) error {
-	_, err := a.sum.ExecContext(ctx, quarter(e.Started), e.Developer, e.Team, e.Session, e.Model,
+	counts := []any{
 		c.Records, c.Requests, c.Warmups, c.Refused, c.Errors,
 		c.Usage.Input, c.Usage.Cached, c.Usage.Output, c.Usage.Reasoning, c.Usage.Total,
 		c.CostNanos, c.Unpriced, c.Estimated, c.Missing, c.Usage.CacheWrite,
 		c.Secrets.Reported, c.Secrets.Redacted, c.Secrets.Blocked,
-		c.ErrorsBy.OpenAI, c.ErrorsBy.Proxy, c.ErrorsBy.Client)
-	if err != nil {
-		return fmt.Errorf("add the exchange %s to the sums: %w", e.ID, err)
+		c.ErrorsBy.OpenAI, c.ErrorsBy.Proxy, c.ErrorsBy.Client,
+	}
+	at := quarter(e.Started)
+	for _, s := range []struct {
+		statement *sql.Stmt
+		key       []any
+	}{{a.sum, []any{at, e.Developer, e.Team, e.Session, e.Model}}, {a.daily, []any{at / quartersOfDay, e.Developer, e.Team, e.Model}}} {
+		if _, err := s.statement.ExecContext(ctx, append(s.key, counts...)...); err != nil {
+			return fmt.Errorf("add the exchange %s to the sums: %w", e.ID, err)
+		}
 	}
 	return nil
 }
@@ -238,7 +266,7 @@ func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts)
 // on reading what was there before, and its new rows wait in the spool.
 func (l *Ledger) Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, error]) (count int, err error) {
 	err = l.db.Write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM exchanges; DELETE FROM sums; DELETE FROM secrets; DELETE FROM delays`); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM exchanges; DELETE FROM sums; DELETE FROM daily; DELETE FROM secrets; DELETE FROM delays`); err != nil {
 			return fmt.Errorf("empty the ledger: %w", err)
 		}
 		a, err := newAdder(ctx, tx)

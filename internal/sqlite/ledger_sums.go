@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -32,53 +34,136 @@ func (l *Ledger) Spent(ctx context.Context, developer, team string, from, to tim
 
 // Sums implements ledger.Store.
 func (l *Ledger) Sums(ctx context.Context, q ledger.Query) iter.Seq2[ledger.Sum, error] {
-	key := map[ledger.By]string{
-		ledger.ByDeveloper: "developer", ledger.ByMember: "developer", ledger.ByTeam: "team", ledger.ByModel: "model", ledger.BySession: "session", ledger.ByDay: "quarter",
-	}[q.By]
-	team := "''"
-	if q.By == ledger.ByMember {
-		team = "team"
-	}
-	where, arguments := []string{"quarter >= ?", "quarter < ?"}, []any{quarter(q.From), quarter(q.To)}
-	for _, f := range []struct{ column, value string }{{"developer", q.Developer}, {"team", q.Team}, {"model", q.Model}} {
-		if f.value != "" {
-			where, arguments = append(where, f.column+" = ?"), append(arguments, f.value)
-		}
-	}
-	query := `SELECT ` + key + `, ` + team + `, model, sum(records), sum(requests), sum(warmups), sum(refused), sum(errors),
-		sum(input), sum(cached), sum(output), sum(reasoning), sum(total), sum(cost), sum(unpriced), sum(estimated), sum(missing), sum(cache_write),
-		sum(secrets_reported), sum(secrets_redacted), sum(secrets_blocked), sum(errors_openai), sum(errors_proxy), sum(errors_client)
-		FROM sums WHERE ` + strings.Join(where, " AND ") + ` GROUP BY 1, 2, 3`
 	return func(yield func(ledger.Sum, error) bool) {
-		rows, err := l.db.Reader().QueryContext(ctx, query, arguments...)
+		parts := cover(q)
+		if len(parts) == 1 {
+			stopped := errors.New("stopped")
+			err := l.sumPart(ctx, l.db.Reader(), q, parts[0], func(s ledger.Sum) error {
+				if !yield(s, nil) {
+					return stopped
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, stopped) {
+				yield(ledger.Sum{}, fmt.Errorf("sum the ledger: %w", explain(err)))
+			}
+			return
+		}
+		type group struct{ key, team, model string }
+		sums := map[group]ledger.Counts{}
+		err := l.db.read(ctx, func(tx *sql.Tx) error {
+			for _, p := range parts {
+				if err := l.sumPart(ctx, tx, q, p, func(s ledger.Sum) error {
+					at := group{s.Key, s.Team, s.Model}
+					sums[at] = sums[at].Add(s.Counts)
+					return nil
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			yield(ledger.Sum{}, fmt.Errorf("sum the ledger: %w", explain(err)))
 			return
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var s ledger.Sum
-			var number int64
-			var key any = &s.Key
-			if q.By == ledger.ByDay {
-				key = &number
-			}
-			u := &s.Usage
-			err := rows.Scan(key, &s.Team, &s.Model, &s.Records, &s.Requests, &s.Warmups, &s.Refused, &s.Errors,
-				&u.Input, &u.Cached, &u.Output, &u.Reasoning, &u.Total, &s.CostNanos, &s.Unpriced, &s.Estimated, &s.Missing, &u.CacheWrite,
-				&s.Secrets.Reported, &s.Secrets.Redacted, &s.Secrets.Blocked, &s.ErrorsBy.OpenAI, &s.ErrorsBy.Proxy, &s.ErrorsBy.Client)
-			if q.By == ledger.ByDay {
-				s.Quarter = time.Unix(number*quarterSeconds, 0).UTC()
-			}
-			if err != nil {
-				err = fmt.Errorf("sum the ledger: %w", explain(err))
-			}
-			if !yield(s, err) || err != nil {
+		for at, counts := range sums {
+			if counts != (ledger.Counts{}) && !yield(ledger.Sum{Key: at.key, Team: at.team, Model: at.model, Counts: counts}, nil) {
 				return
 			}
 		}
-		if err := rows.Err(); err != nil {
-			yield(ledger.Sum{}, fmt.Errorf("sum the ledger: %w", explain(err)))
+	}
+}
+
+// part is a time whose exchanges are part of a sum: rows of a table from one number
+// of its first column to another.
+type part struct {
+	table, column string
+	from, to      int64
+	// less says that what they add up to is to be taken away.
+	less bool
+}
+
+const quartersOfDay = 24 * 60 * 60 / quarterSeconds
+
+// cover is what a query's sums are made of. The days of a time zone are UTC days
+// with some quarters more at one end and less at the other, which is a fraction of
+// the rows that their quarters have.
+func cover(q ledger.Query) []part {
+	from, to := quarter(q.From), quarter(q.To)
+	quarters := func(from, to int64, less bool) part { return part{"sums", "quarter", from, to, less} }
+	const half = quartersOfDay / 2
+	first, last := (from+half)/quartersOfDay, (to+half)/quartersOfDay
+	if q.By == ledger.ByDay || q.By == ledger.BySession || q.Developer != "" || first >= last {
+		return []part{quarters(from, to, false)}
+	}
+	parts := []part{{"daily", "day", first, last, false}}
+	for _, end := range []struct {
+		at, day int64
+		begins  bool
+	}{{from, first * quartersOfDay, true}, {to, last * quartersOfDay, false}} {
+		if end.at != end.day {
+			parts = append(parts, quarters(min(end.at, end.day), max(end.at, end.day), end.begins == (end.day < end.at)))
 		}
 	}
+	return parts
+}
+
+// summed are the columns that sums have.
+var summed = strings.Fields(`records requests warmups refused errors input cached output reasoning total cost unpriced estimated missing cache_write
+	secrets_reported secrets_redacted secrets_blocked errors_openai errors_proxy errors_client`)
+
+// asker is what can be asked for rows.
+type asker interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// sumPart calls each with the sums of a part.
+func (l *Ledger) sumPart(ctx context.Context, in asker, q ledger.Query, p part, each func(ledger.Sum) error) error {
+	key := map[ledger.By]string{
+		ledger.ByDeveloper: "developer", ledger.ByMember: "developer", ledger.ByTeam: "team", ledger.ByModel: "model", ledger.BySession: "session", ledger.ByDay: "quarter",
+	}[q.By]
+	columns := []string{key, "''", "model"}
+	if q.By == ledger.ByMember {
+		columns[1] = "team"
+	}
+	sign := ""
+	if p.less {
+		sign = "-"
+	}
+	for _, column := range summed {
+		columns = append(columns, sign+"sum("+column+")")
+	}
+	c := conditions{}
+	c.add(p.column+" >= ?", p.from)
+	c.add(p.column+" < ?", p.to)
+	c.choose("developer = ?", q.Developer)
+	c.choose("team = ?", q.Team)
+	c.choose("model = ?", q.Model)
+	rows, err := in.QueryContext(ctx, `SELECT `+strings.Join(columns, ", ")+` FROM `+p.table+c.where()+` GROUP BY 1, 2, 3`, c.arguments...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s ledger.Sum
+		var number int64
+		var key any = &s.Key
+		if q.By == ledger.ByDay {
+			key = &number
+		}
+		u := &s.Usage
+		if err := rows.Scan(key, &s.Team, &s.Model, &s.Records, &s.Requests, &s.Warmups, &s.Refused, &s.Errors,
+			&u.Input, &u.Cached, &u.Output, &u.Reasoning, &u.Total, &s.CostNanos, &s.Unpriced, &s.Estimated, &s.Missing, &u.CacheWrite,
+			&s.Secrets.Reported, &s.Secrets.Redacted, &s.Secrets.Blocked, &s.ErrorsBy.OpenAI, &s.ErrorsBy.Proxy, &s.ErrorsBy.Client); err != nil {
+			return err
+		}
+		if q.By == ledger.ByDay {
+			s.Quarter = time.Unix(number*quarterSeconds, 0).UTC()
+		}
+		if err := each(s); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }

@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) ledger.Store) {
 		"spending is one developer's or one team's":              spendingOfOne,
 		"sums are the sums over the rows, however grouped":       sumsOfRows,
 		"sums hold only what the filters choose":                 sumsFiltered,
+		"sums hold whatever the quarter of an hour they begin":   sumsOfAnyTime,
 		"a report may stop reading sums":                         sumsStopped,
 		"names that resemble each other are kept apart":          namesApart,
 		"a secret that every turn sends again is one incident":   oneIncident,
@@ -191,6 +192,24 @@ func sumsFiltered(t *testing.T, store ledger.Store) {
 		{From: End, To: Start},
 	} {
 		agreesOn(t, store, filter, rows)
+	}
+}
+
+// sumsOfAnyTime asks for the days of time zones all over the world, and for parts of
+// them.
+func sumsOfAnyTime(t *testing.T, store ledger.Store) {
+	rows := Rows(23, 300)
+	add(t, store, rows...)
+	const hour = time.Hour
+	for _, begin := range []time.Duration{-12 * hour, -8 * hour, -hour, 0, 15 * time.Minute, 5*hour + 45*time.Minute, 12 * hour, 14 * hour} {
+		for _, length := range []time.Duration{0, 15 * time.Minute, 11 * hour, 13 * hour, 23 * hour, 24 * hour, 25 * hour, 60 * hour} {
+			q := everything("")
+			q.From = Start.Add(4*24*hour + begin)
+			q.To = q.From.Add(length)
+			agreesOn(t, store, q, rows)
+			q.Team = "platform"
+			agreesOn(t, store, q, rows)
+		}
 	}
 }
 
