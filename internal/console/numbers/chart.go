@@ -62,7 +62,7 @@ func (v *view) chart(o *overview, m metric) chart {
 		for _, step := range o.now.Steps {
 			value := 0.0
 			if g := step.Groups[key]; g != nil {
-				value = m.plot(g)
+				value = m.plot(m.value(g))
 			}
 			s.Values = append(s.Values, value)
 		}
@@ -70,17 +70,19 @@ func (v *view) chart(o *overview, m metric) chart {
 	}
 	if len(shown) < len(keys) {
 		for i := range o.now.Steps {
+			var sum int64
 			for key, g := range o.now.Steps[i].Groups {
 				if !slices.Contains(shown, key) {
-					rest.Values[i] += m.plot(g)
+					sum += m.value(g)
 				}
 			}
+			rest.Values[i] = m.plot(sum)
 		}
 		c.Series = append(c.Series, rest)
 	}
 	if o.before != nil && len(o.before.Steps) == len(o.now.Steps) {
 		for i := range o.before.Steps {
-			c.Before = append(c.Before, m.plot(&o.before.Steps[i].Total))
+			c.Before = append(c.Before, m.plot(m.value(&o.before.Steps[i].Total)))
 		}
 	}
 	return c

@@ -148,11 +148,11 @@ func (m metric) show(g *group) string {
 }
 
 // plot is a metric's value for a chart: USD, or how many there are.
-func (m metric) plot(g *group) float64 {
+func (m metric) plot(value int64) float64 {
 	if m.Unit == "usd" {
-		return float64(m.value(g)) / 1e9
+		return float64(value) / 1e9
 	}
-	return float64(m.value(g))
+	return float64(value)
 }
 
 // costUSD is a cost for programs; nil when nothing is known of it.
