@@ -1,9 +1,6 @@
 package numbers
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // period is a time in whole quarters of an hour, and the steps that charts cut it
 // into.
@@ -90,15 +87,6 @@ func (u unit) label(begin time.Time) string {
 		return begin.Format("January 2006")
 	}
 	return begin.Format("Mon 2 Jan 2006")
-}
-
-// step is which step a time is in.
-func (p *period) step(at time.Time) int {
-	i, found := slices.BinarySearchFunc(p.Begins, at, time.Time.Compare)
-	if found {
-		return i
-	}
-	return i - 1
 }
 
 // end is when a step ends.
