@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,6 +12,11 @@ import (
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/ledger"
 )
+
+// openAPI describes the API; a test holds it to what is served.
+//
+//go:embed openapi.yaml
+var openAPI []byte
 
 // api adds what the API tells of developers and of who reads what they wrote. The
 // pages' own packages add theirs.
@@ -35,6 +41,10 @@ func (c *Console) api(mux *http.ServeMux) {
 		return c.tokenJSON(info), err
 	}))
 	mux.HandleFunc("GET "+apiPath+"access", c.readingsJSON)
+	mux.HandleFunc("GET "+apiPath+"openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(openAPI) // the caller may be gone
+	})
 }
 
 func issued(fresh *freshToken, err error) (any, error) {

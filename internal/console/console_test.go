@@ -385,6 +385,16 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	}
 }
 
+// TestTheDescriptionOfTheAPIIsServedAndReadable checks the file; e2e asks for what it
+// describes.
+func TestTheDescriptionOfTheAPIIsServedAndReadable(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	response, text := f.visitor().get("/api/v1/openapi.yaml")
+	if response.StatusCode != http.StatusOK || !strings.HasPrefix(text, "openapi: 3.1.0\n") {
+		t.Errorf("%s: %.100s", response.Status, text)
+	}
+}
+
 func TestTheAPIKnowsItsOwnCredentialsAlone(t *testing.T) {
 	f := newFixture(t, console.Settings{Pseudonyms: true})
 	call := func(method, path, credential string) (int, string) {
