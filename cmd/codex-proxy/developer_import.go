@@ -131,8 +131,12 @@ func (cmd *rosterFlags) apply(c *console, store register, plan roster.Plan, base
 	}
 	shown.say(func() string { return "writing " + plural(len(batch.Add)+len(batch.Change), "developer") })
 	if err := store.ApplyBatch(c.ctx, batch); err != nil {
+		halfDone := errors.Is(err, developer.ErrHalfDone)
 		err = explainBatch(err)
-		if toFile {
+		switch {
+		case toFile && halfDone: // the file may be all there is of tokens that are kept
+			err = fmt.Errorf("%w; keep %s: the tokens in it of developers who were added are valid", err, cmd.Out)
+		case toFile:
 			err = errors.Join(err, out.withdraw(c.ctx, store, tokens))
 		}
 		return nil, err

@@ -61,6 +61,12 @@ func (s *Developers) Team(ctx context.Context, name string) (developer.Team, err
 	return *team, nil
 }
 
+// Contact implements invite.Store.
+func (s *Developers) Contact(ctx context.Context, team string) (string, error) {
+	t, err := s.loadTeam(ctx, team)
+	return t.Policy.Contact, err
+}
+
 // Teams implements developer.Store.
 func (s *Developers) Teams(ctx context.Context) ([]developer.Team, error) {
 	teams, err := s.teams(ctx)

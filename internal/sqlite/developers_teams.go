@@ -22,6 +22,12 @@ func (s *Developers) Team(ctx context.Context, name string) (developer.Team, err
 	return selectTeam(ctx, s.db.Reader(), name)
 }
 
+// Contact implements invite.Store.
+func (s *Developers) Contact(ctx context.Context, team string) (string, error) {
+	t, err := s.Team(ctx, team)
+	return t.Policy.Contact, err
+}
+
 // Teams implements developer.Store.
 func (s *Developers) Teams(ctx context.Context) ([]developer.Team, error) {
 	return list(ctx, s.db.Reader(), scanTeam, selectTeams+` ORDER BY p.name`)

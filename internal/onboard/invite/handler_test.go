@@ -205,11 +205,11 @@ func (s *brokenStore) Redeem(ctx context.Context, hash [sha256.Size]byte, token 
 	return s.Developers.Redeem(ctx, hash, token)
 }
 
-func (s *brokenStore) Team(ctx context.Context, name string) (developer.Team, error) {
+func (s *brokenStore) Contact(ctx context.Context, name string) (string, error) {
 	if s.fails == "team" {
-		return developer.Team{}, errDisk
+		return "", errDisk
 	}
-	return s.Developers.Team(ctx, name)
+	return s.Developers.Contact(ctx, name)
 }
 
 func TestAnOutageIs503AndUsesNothingUp(t *testing.T) {

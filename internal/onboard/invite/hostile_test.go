@@ -229,7 +229,7 @@ func (nobody) Redeem(context.Context, [sha256.Size]byte, developer.Credential) e
 	return invite.ErrNotOpen
 }
 
-func (nobody) Team(context.Context, string) (developer.Team, error) { return developer.Team{}, nil }
+func (nobody) Contact(context.Context, string) (string, error) { return "", nil }
 
 func TestWrongLinksAreLimitedByAddress(t *testing.T) {
 	f := newFixture(t)
