@@ -47,6 +47,11 @@ type requestBody struct {
 	held   []byte
 	ended  error
 
+	// reading is held by whoever reads; taken says that this is no longer the
+	// transport.
+	reading sync.Mutex
+	taken   bool
+
 	mu       sync.Mutex
 	detached bool
 	// through says that the source was read to its end, and is on record.
@@ -142,6 +147,11 @@ func (b *requestBody) verdict(r *http.Request) *refusal.Refusal {
 
 // Read implements io.Reader for the transport.
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if b.taken {
+		return 0, errFinished
+	}
 	if len(b.held) > 0 {
 		n := copy(p, b.held)
 		b.held = b.held[n:]
@@ -198,6 +208,19 @@ func (b *requestBody) read(p []byte) (int, error) {
 		b.a.progress.named(openai.ReadRequest(b.a.asked).Model)
 	}
 	return n, err
+}
+
+// takeRest puts what is left of a body that is in memory on record, and gives the
+// transport no more of it.
+func (b *requestBody) takeRest() {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	b.taken = true
+	for piece := make([]byte, 32<<10); b.ended == nil; {
+		if _, err := b.read(piece); err != nil {
+			return
+		}
+	}
 }
 
 // isThrough reports whether all of the body is on record.

@@ -165,7 +165,11 @@ func (a *attempt) call(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	}
 	var again io.ReadCloser
 	switch {
-	case held != nil && body.isThrough():
+	case held != nil:
+		// Upstream may have said so before it had read all of the body.
+		if body.takeRest(); !body.isThrough() {
+			return response, nil
+		}
 		again = io.NopCloser(bytes.NewReader(held.outgoing))
 	case !isEmpty(r) || r.ContentLength < 0:
 		return response, nil
