@@ -149,6 +149,9 @@ func newBrowser(t *testing.T, host string) *browser {
 	limited, end := context.WithTimeout(ctx, 4*time.Minute)
 	t.Cleanup(func() { end(); cancel(); stop() })
 	b := &browser{t: t, ctx: limited, host: host}
+	if err := chromedp.Run(limited); err != nil { // begins the browser, which ends with this context
+		t.Fatal(err)
+	}
 	chromedp.ListenTarget(limited, b.listen)
 	b.do(network.Enable(), log.Enable(), runtime.Enable())
 	return b
@@ -180,8 +183,13 @@ func (b *browser) listen(event any) {
 
 func (b *browser) do(actions ...chromedp.Action) {
 	b.t.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
-		b.t.Fatal(err)
+	const patience = time.Minute
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		var where, shown string
+		_ = chromedp.Run(b.ctx, chromedp.Location(&where), chromedp.Evaluate(`document.body.innerText.slice(0, 2000)`, &shown))
+		b.t.Fatalf("%v, at %s, which shows:\n%s", err, where, shown)
 	}
 }
 
@@ -220,7 +228,12 @@ func (b *browser) text() (text string) {
 func (b *browser) signIn(credential string) {
 	b.t.Helper()
 	b.open("/console/")
-	b.do(chromedp.SendKeys(`input[name="credential"]`, credential, chromedp.ByQuery), chromedp.Submit(`input[name="credential"]`, chromedp.ByQuery), chromedp.WaitReady("nav", chromedp.ByQuery))
+	b.do(chromedp.SendKeys(`input[name="credential"]`, credential, chromedp.ByQuery), chromedp.Submit(`input[name="credential"]`, chromedp.ByQuery), chromedp.WaitReady("nav, [role=alert]", chromedp.ByQuery))
+	var problem string
+	b.do(chromedp.Evaluate(`document.querySelector("[role=alert]")?.textContent ?? ""`, &problem))
+	if problem != "" {
+		b.t.Fatalf("signing in: %s", problem)
+	}
 	b.check("signing in")
 }
 

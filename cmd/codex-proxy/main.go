@@ -48,6 +48,7 @@ type commands struct {
 	Doctor  doctorCommand   `cmd:"" help:"Check every part of a server, or with --client a developer's machine, and say how to mend what fails."`
 
 	Console consoleCommand `cmd:"" help:"Who may use the console, and who has read what developers wrote."`
+	Live    liveCommand    `cmd:"" help:"Show what runs now in a server, and end it, by the server's API."`
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`
 	Lambda  lambdaCommand  `cmd:"" hidden:"" help:"Run the proxy as a function of AWS Lambda."`

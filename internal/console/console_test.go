@@ -188,6 +188,23 @@ func TestEachRoleSeesWhatItIsFor(t *testing.T) {
 	}
 }
 
+func TestADeveloperSignsInBeforeAnybodyElseHasBeenAdded(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	_, version, err := f.store.ConsoleDocument(t.Context(), "people")
+	f.check(err)
+	_, err = f.store.SetConsoleDocument(t.Context(), "people", []byte("{}"), version)
+	f.check(err)
+	if response, page := f.signedIn(alice).get("/console/me"); response.StatusCode != http.StatusOK {
+		t.Errorf("their own page: %s\n%s", response.Status, page)
+	}
+	if credential, err := f.people.Begin(t.Context()); err != nil || credential.Reveal() == "" {
+		t.Errorf("the first start has no credential for the administrator: %v", err)
+	}
+	if response, _ := f.signedIn(alice).get("/console/me"); response.StatusCode != http.StatusOK {
+		t.Errorf("their own page, after the first start: %s", response.Status)
+	}
+}
+
 func TestOnlyAnAdministratorChangesAnything(t *testing.T) {
 	f := newFixture(t, console.Settings{})
 	tokens, err := f.store.Tokens(t.Context(), bob)

@@ -132,7 +132,7 @@ func (p People) change(ctx context.Context, edit func(*book) error) error {
 // it is empty at every other.
 func (p People) Begin(ctx context.Context) (c Credential, err error) {
 	b, _, err := p.load(ctx)
-	if err != nil || b.Key != nil {
+	if err != nil || len(b.People) > 0 {
 		return "", err
 	}
 	err = p.change(ctx, func(b *book) error {
@@ -144,6 +144,17 @@ func (p People) Begin(ctx context.Context) (c Credential, err error) {
 		return nil
 	})
 	return c, err
+}
+
+// key returns what signs sessions; it is made where nobody was added yet, as
+// developers need no entry here.
+func (p People) key(ctx context.Context) ([]byte, error) {
+	b, _, err := p.load(ctx)
+	if err != nil || b.Key != nil {
+		return b.Key, err
+	}
+	err = p.change(ctx, func(made *book) error { b.Key = made.Key; return nil })
+	return b.Key, err
 }
 
 func (p People) person(name string, role access.Role, c Credential, expires time.Time) Person {

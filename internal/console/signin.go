@@ -110,10 +110,10 @@ func (c *Console) refused(r *http.Request, kind string) {
 
 // giveSession writes the session's cookie.
 func (c *Console) giveSession(w http.ResponseWriter, r *http.Request, s session) bool {
-	b, _, err := c.people.load(r.Context())
+	key, err := c.people.key(r.Context())
 	var sealed string
 	if err == nil {
-		sealed, err = s.seal(b.Key)
+		sealed, err = s.seal(key)
 	}
 	if err != nil {
 		c.Log.Error("a session of the console cannot begin", "error", err)
