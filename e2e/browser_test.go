@@ -127,6 +127,8 @@ type browser struct {
 	mu    sync.Mutex
 	wrong []string
 	bytes float64
+	// issuer is another host that the browser may be sent to; empty is none.
+	issuer string
 	// forgiven lets answers of 403 pass.
 	forgiven bool
 }
@@ -173,7 +175,7 @@ func (b *browser) listen(event any) {
 			b.wrong = append(b.wrong, e.Entry.Text+" "+e.Entry.URL)
 		}
 	case *network.EventRequestWillBeSent:
-		if u, err := url.Parse(e.Request.URL); err == nil && u.Scheme != "data" && u.Host != b.host {
+		if u, err := url.Parse(e.Request.URL); err == nil && u.Scheme != "data" && u.Host != b.host && u.Host != b.issuer {
 			b.wrong = append(b.wrong, "a request to another host: "+e.Request.URL)
 		}
 	case *network.EventLoadingFinished:

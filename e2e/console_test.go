@@ -2,13 +2,17 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
+	"codex-proxy/internal/signin/signintest"
 	"codex-proxy/internal/simulated"
 )
 
@@ -80,5 +84,78 @@ func TestARunningExchangeIsSeenAndStopped(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), binary, "live", "--url", address).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), http.StatusText(http.StatusUnauthorized)) {
 		t.Errorf("with a wrong credential: %v %s", err, out)
+	}
+}
+
+// TestPeopleSignInToTheConsoleWithTheOrganisationsAccount does so in a browser, at a
+// real issuer: their groups give them a role, and a developer sees what is theirs.
+func TestPeopleSignInToTheConsoleWithTheOrganisationsAccount(t *testing.T) {
+	issuer := signintest.New(t)
+	settings := filepath.Join(t.TempDir(), "codex-proxy.toml")
+	if err := os.WriteFile(settings, fmt.Appendf(nil, `[oidc]
+issuer = %q
+client_id = %q
+allowed_domains = ["example.com"]
+
+[console.oidc.roles]
+"security" = "auditor"
+"everyone" = "finance"
+`, issuer.URL, signintest.ClientID), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newProxy(t, simulated.Options{}, "--config", settings)
+	p.developer("alice@example.com")
+	b := newBrowser(t, p.address)
+	b.issuer = strings.TrimPrefix(issuer.URL, "http://")
+	signIn := func(u signintest.User) string {
+		t.Helper()
+		issuer.SignInAs(u)
+		b.open("/console/")
+		b.do(chromedp.Click("a.button.main", chromedp.ByQuery), chromedp.WaitReady(".whoever form, [role=alert]", chromedp.ByQuery))
+		var bar string
+		b.do(chromedp.Text("body", &bar, chromedp.ByQuery))
+		return strings.Join(strings.Fields(bar), " ")
+	}
+	signOut := func() {
+		t.Helper()
+		b.do(chromedp.Click(".whoever form button", chromedp.ByQuery), chromedp.WaitReady("input[name=credential]", chromedp.ByQuery))
+	}
+	if bar := signIn(signintest.User{Email: "bob@example.com", Groups: []string{"everyone", "security"}}); !strings.Contains(bar, "bob@example.com auditor") {
+		t.Errorf("the page says:\n%s", bar)
+	}
+	b.open("/console/settings")
+	if list := p.command("console", "user", "list"); !strings.Contains(list, "bob@example.com  auditor") {
+		t.Errorf("who may sign in:\n%s", list)
+	}
+	signOut()
+	if bar := signIn(signintest.User{Email: "carol@example.com", Groups: []string{"everyone"}}); !strings.Contains(bar, "carol@example.com finance") {
+		t.Errorf("the page says:\n%s", bar)
+	}
+	// Who is removed here is out at once.
+	p.command("console", "user", "remove", "carol@example.com")
+	b.open("/console/overview")
+	b.do(chromedp.WaitReady("input[name=credential]", chromedp.ByQuery))
+	if bar := signIn(signintest.User{Email: "alice@example.com", Groups: []string{"engineers"}}); !strings.Contains(bar, "alice@example.com developer") {
+		t.Errorf("the page says:\n%s", bar)
+	}
+	p.command("developer", "disable", "alice@example.com")
+	b.open("/console/me")
+	b.do(chromedp.WaitReady("input[name=credential]", chromedp.ByQuery))
+	b.forgives403()
+	for _, nobody := range []signintest.User{
+		{Email: "alice@example.com"}, {Email: "dave@example.com"}, {Email: "eve@evil.example"},
+	} {
+		if bar := signIn(nobody); !strings.Contains(bar, "Ask whoever runs the proxy") && !strings.Contains(bar, "may not sign in here") {
+			t.Errorf("%s is told:\n%s", nobody.Email, bar)
+		}
+	}
+	// An answer that this browser has not asked for begins nothing.
+	response, err := http.Get("http://" + p.address + "/console/sign-in/callback?code=c&state=s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusBadRequest {
+		t.Errorf("somebody else's answer: %s", response.Status)
 	}
 }

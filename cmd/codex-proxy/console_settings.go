@@ -15,10 +15,12 @@ import (
 	"golang.org/x/term"
 
 	web "codex-proxy/internal/console"
+	webaccess "codex-proxy/internal/console/access"
 	"codex-proxy/internal/console/numbers"
 	"codex-proxy/internal/console/replay"
 	"codex-proxy/internal/onboard"
 	"codex-proxy/internal/record"
+	"codex-proxy/internal/signin"
 )
 
 // consoleSettings is the [console] table of the settings file.
@@ -26,24 +28,74 @@ type consoleSettings struct {
 	Pseudonyms   bool   `toml:"pseudonyms"`
 	SecondPerson bool   `toml:"second_person"`
 	ReadingLife  string `toml:"reading_life"`
+	// OIDC lets people sign in with the organisation's account, at the issuer of
+	// [oidc].
+	OIDC *struct {
+		ClientID         string            `toml:"client_id"`
+		ClientSecretFile string            `toml:"client_secret_file"`
+		Roles            map[string]string `toml:"roles"`
+	} `toml:"oidc"`
+}
+
+// consoleConfig is what the [console] table says.
+type consoleConfig struct {
+	web.Settings
+	// issuer signs people in; nil where none does.
+	issuer *signin.Config
 }
 
 // consoleConfig returns what the [console] table says.
-func (s *Settings) consoleConfig() (web.Settings, error) {
+func (s *Settings) consoleConfig() (consoleConfig, error) {
 	table := consoleSettings{ReadingLife: "1h"}
 	err := toml.NewDecoder(bytes.NewReader(s.consoleTable)).DisallowUnknownFields().Decode(&table)
 	if unknown := (*toml.StrictMissingError)(nil); errors.As(err, &unknown) {
-		return web.Settings{}, misuse("the [console] table of %s has the unknown key %q; docs/console.md lists its keys", s.Config, unknown.Errors[0].Key()[0])
+		return consoleConfig{}, misuse("the [console] table of %s has the unknown key %q; docs/console.md lists its keys", s.Config, unknown.Errors[0].Key()[0])
 	}
 	if err != nil {
-		return web.Settings{}, misuse("the [console] table of %s: %v", s.Config, err)
+		return consoleConfig{}, misuse("the [console] table of %s: %v", s.Config, err)
 	}
 	const longest = 24 * time.Hour
 	life, err := time.ParseDuration(table.ReadingLife)
 	if err != nil || life < time.Minute || life > longest {
-		return web.Settings{}, misuse("the [console] table of %s: reading_life is %q: use a time from 1m to 24h", s.Config, table.ReadingLife)
+		return consoleConfig{}, misuse("the [console] table of %s: reading_life is %q: use a time from 1m to 24h", s.Config, table.ReadingLife)
 	}
-	return web.Settings{Pseudonyms: table.Pseudonyms, SecondPerson: table.SecondPerson, ReadingLife: life}, nil
+	settings, err := s.consoleIssuer(table)
+	settings.Pseudonyms, settings.SecondPerson, settings.ReadingLife = table.Pseudonyms, table.SecondPerson, life
+	return settings, err
+}
+
+// consoleIssuer returns what the [console.oidc] table says of roles, and how people
+// sign in; the Issuer is nil where there is no such table.
+func (s *Settings) consoleIssuer(table consoleSettings) (settings consoleConfig, err error) {
+	if table.OIDC == nil {
+		return settings, nil
+	}
+	config, err := s.signInConfig()
+	if err != nil {
+		return settings, err
+	}
+	if config == nil {
+		return settings, misuse("%s has [console.oidc], but no [oidc] table that names the issuer; docs/console.md shows both", s.Config)
+	}
+	if table.OIDC.ClientID != "" {
+		config.ClientID, config.ClientSecret = table.OIDC.ClientID, ""
+	}
+	if file := table.OIDC.ClientSecretFile; file != "" {
+		secret, err := os.ReadFile(file)
+		if err != nil {
+			return settings, fmt.Errorf("read the client secret of [console.oidc]: %w", err)
+		}
+		config.ClientSecret = strings.TrimSpace(string(secret))
+	}
+	for _, group := range s.consoleGroups {
+		role, err := webaccess.ParseRole(table.OIDC.Roles[group])
+		if err != nil || role == webaccess.Developer {
+			return settings, misuse("the [console.oidc.roles] table of %s: the group %q has the role %q: use admin, auditor or finance; developers need none", s.Config, group, table.OIDC.Roles[group])
+		}
+		settings.Roles = append(settings.Roles, web.RoleOf{Group: group, Role: role})
+	}
+	settings.issuer = config
+	return settings, nil
 }
 
 // openConsole makes the console of a proxy whose parts are open.
@@ -52,8 +104,13 @@ func (p *proxy) openConsole(c *console, archive record.Archive, publicURL string
 	if err != nil {
 		return nil, err
 	}
+	var issuer web.Issuer
+	if settings.issuer != nil {
+		issuer = signin.NewBrowser(*settings.issuer, p.now)
+	}
 	frame := web.New(web.Config{
-		Store: p.developers, Developers: p.developers, Authenticator: auth, Ledger: p.ledger, PublicURL: publicURL, Settings: settings,
+		Issuer: issuer,
+		Store:  p.developers, Developers: p.developers, Authenticator: auth, Ledger: p.ledger, PublicURL: publicURL, Settings: settings.Settings,
 		Facts: func(ctx context.Context) []web.Fact { return p.facts(ctx, c) },
 		Now:   p.now, Log: p.log,
 	})

@@ -62,3 +62,40 @@ func TestAProxyWithoutASignInSaysSo(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTheTableOfTheConsoleSaysIsChecked(t *testing.T) {
+	const issuer = "[oidc]\nissuer = \"https://login.example.com\"\nclient_id = \"c\"\nallowed_domains = [\"example.com\"]\n"
+	for file, want := range map[string]string{
+		"[console]\npseudonyms = true\nsecond_person = true\nreading_life = \"30m\"\n": "",
+		"console = \"off\"\n": "",
+		issuer + "[console.oidc.roles]\n\"zebra keepers\" = \"auditor\"\napes = \"admin\"\n": "",
+		"[console.oidc]\n": "no [oidc] table",
+		issuer + "[console.oidc.roles]\napes = \"developer\"\n":                         "developers need none",
+		issuer + "[console.oidc]\nclient_secret_file = \"" + "/nowhere/secret" + "\"\n": "read the client secret",
+		"[console]\npseudonym = true\n":                                                 "unknown key",
+		"[console]\nreading_life = \"48h\"\n":                                           "from 1m to 24h",
+	} {
+		path := filepath.Join(t.TempDir(), "codex-proxy.toml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var cli commands
+		parser, err := kong.New(&cli, kong.Vars{"data": defaultData})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := useSettingsFile(parser, &cli.Settings, []string{"serve", "--config", path}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse([]string{"serve", "--config", path}); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		config, err := cli.consoleConfig()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", file, err, want)
+		}
+		if len(config.Roles) == 2 && config.Roles[0].Group != "zebra keepers" {
+			t.Errorf("the groups are %v, and not in the order of the file", config.Roles)
+		}
+	}
+}

@@ -30,6 +30,9 @@ type Settings struct {
 	secretsTable []byte
 	// consoleTable is the settings file's [console] table, as TOML.
 	consoleTable []byte
+	// consoleGroups are the groups of [console.oidc.roles] in the order in which they
+	// are written, which counts.
+	consoleGroups []string
 	// oidcTable is the settings file's [oidc] table, as TOML; nil when there is none.
 	oidcTable []byte
 	// oidcGroups are the groups of [oidc.teams] in the order in which they are
@@ -102,10 +105,11 @@ func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error
 			return fmt.Errorf("read the settings file %s: its [secrets] table: %w", path, err)
 		}
 	}
-	if table, ok := values["console"]; ok {
+	if table, ok := values["console"].(map[string]any); ok { // "on" or "off" is the flag's
 		if settings.consoleTable, err = toml.Marshal(table); err != nil {
 			return fmt.Errorf("read the settings file %s: its [console] table: %w", path, err)
 		}
+		settings.consoleGroups = keysOf(raw, "console", "oidc", "roles")
 	}
 	if oidc, ok := values["oidc"]; ok {
 		if settings.oidcTable, err = toml.Marshal(oidc); err != nil {
@@ -114,6 +118,9 @@ func useSettingsFile(parser *kong.Kong, settings *Settings, args []string) error
 		settings.oidcGroups = keysOf(raw, "oidc", "teams")
 	}
 	resolver := kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		if _, ok := values[flag.Name].(map[string]any); ok && tables[flag.Name] {
+			return nil, nil // the table [console] is not the flag --console
+		}
 		return values[flag.Name], nil
 	})
 	return kong.Resolvers(resolver).Apply(parser)

@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"disk":                      {"record"},
 	"s3":                        {"record"},
 	"conversation":              {"record"},
-	"console":                   {"console/access", "developer", "ledger"},
+	"console":                   {"console/access", "developer", "ledger", "refusal", "signin"},
 	"console/replay":            {"console/access", "conversation", "ledger", "record"},
 	"console/numbers":           {"console/access", "ledger"},
 }

@@ -35,12 +35,16 @@ type Person struct {
 	Generation string `json:"generation"`
 	// API marks a credential for the API, which opens no page.
 	API bool `json:"api,omitempty"`
+	// Issuer marks somebody whom the organisation's issuer vouched for: they have no
+	// credential here, and their role is what their groups said.
+	Issuer bool `json:"issuer,omitempty"`
 }
 
 // Errors that a caller can do something about.
 var (
 	ErrUnknown = errors.New("there is nobody of this name")
 	ErrExists  = errors.New("the name is in use")
+	ErrVouched = errors.New("they sign in with the organisation's account, and have no credential here")
 	ErrLast    = errors.New("somebody must stay who is admin")
 )
 
@@ -191,6 +195,31 @@ func (p People) Add(ctx context.Context, name string, role access.Role, api bool
 	return c, nil
 }
 
+// Vouched keeps that the issuer vouched for somebody, whose groups give them a role
+// (none, when it is empty) until a time. Who was added by name has the role that they
+// were added with. It returns false where there is no role for them.
+func (p People) Vouched(ctx context.Context, name string, role access.Role, until time.Time) (found Person, ok bool, err error) {
+	err = p.change(ctx, func(b *book) error {
+		b.People = slices.DeleteFunc(b.People, func(is Person) bool { // whose time is over
+			return is.Issuer && (!p.Now().Before(is.Expires) || is.Name == name && role == "")
+		})
+		i := slices.IndexFunc(b.People, func(is Person) bool { return strings.EqualFold(is.Name, name) && !is.API })
+		if i < 0 && role == "" {
+			ok = false
+			return nil
+		}
+		if i < 0 {
+			b.People, i = append(b.People, Person{Name: name, Created: p.Now().UTC().Truncate(time.Second), Generation: rand.Text(), Issuer: true}), len(b.People)
+		}
+		if b.People[i].Issuer {
+			b.People[i].Role, b.People[i].Expires = role, until
+		}
+		found, ok = b.People[i], true
+		return nil
+	})
+	return found, ok && (found.Expires.IsZero() || p.Now().Before(found.Expires)), err
+}
+
 // Remove removes somebody, whose sessions end.
 func (p People) Remove(ctx context.Context, name string) error {
 	return p.change(ctx, func(b *book) error {
@@ -198,8 +227,9 @@ func (p People) Remove(ctx context.Context, name string) error {
 		if i < 0 {
 			return ErrUnknown
 		}
+		removed := b.People[i]
 		b.People = slices.Delete(b.People, i, i+1)
-		if !slices.ContainsFunc(b.People, func(is Person) bool { return is.Role == access.Admin && !is.API }) {
+		if removed.Role == access.Admin && !removed.API && !removed.Issuer && !slices.ContainsFunc(b.People, func(is Person) bool { return is.Role == access.Admin && !is.API && !is.Issuer }) {
 			return ErrLast
 		}
 		return nil
@@ -213,6 +243,8 @@ func (p People) Reset(ctx context.Context, name string) (c Credential, err error
 		c = newCredential()
 		i := slices.IndexFunc(b.People, func(is Person) bool { return is.Name == name })
 		switch {
+		case i >= 0 && b.People[i].Issuer:
+			return ErrVouched
 		case i >= 0:
 			fresh := p.person(name, b.People[i].Role, c, b.People[i].Expires)
 			fresh.API = b.People[i].API

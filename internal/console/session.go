@@ -21,6 +21,9 @@ type session struct {
 	// signed in with.
 	Developer string `json:"d,omitempty"`
 	Token     string `json:"t,omitempty"`
+	// Until ends the session of a developer for whom the issuer vouched, who has no
+	// token here; in seconds since 1970 UTC.
+	Until int64 `json:"u,omitempty"`
 	// Form is what every form must carry.
 	Form string `json:"f"`
 	// Begun and Seen are in seconds since 1970 UTC.
@@ -38,6 +41,9 @@ const (
 
 func (s session) holds(now time.Time) bool {
 	begun, seen := time.Unix(s.Begun, 0), time.Unix(s.Seen, 0)
+	if s.Until != 0 && !now.Before(time.Unix(s.Until, 0)) {
+		return false
+	}
 	return now.Before(seen.Add(idle)) && now.Before(begun.Add(longest)) && !seen.After(now.Add(time.Minute))
 }
 
@@ -47,23 +53,34 @@ func (s session) seal(key []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return base64.RawURLEncoding.EncodeToString(text) + "." + base64.RawURLEncoding.EncodeToString(sign(key, text)), nil
+	return sealed(key, "session", text), nil
+}
+
+// sealed is a text with a signature that holds for one purpose.
+func sealed(key []byte, purpose string, text []byte) string {
+	return base64.RawURLEncoding.EncodeToString(text) + "." + base64.RawURLEncoding.EncodeToString(sign(key, purpose, text))
 }
 
 // unseal undoes seal; false where nobody here has made it.
-func unseal(key []byte, sealed string) (s session, ok bool) {
+func unseal(key []byte, text string) (s session, ok bool) {
+	raw, ok := unsealed(key, "session", text)
+	return s, ok && json.Unmarshal(raw, &s) == nil
+}
+
+// unsealed undoes sealed; false where nobody here has made it for the purpose.
+func unsealed(key []byte, purpose, sealed string) (raw []byte, ok bool) {
 	text, signature, found := strings.Cut(sealed, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	signed, signErr := base64.RawURLEncoding.DecodeString(signature)
-	if !found || err != nil || signErr != nil || len(key) == 0 || subtle.ConstantTimeCompare(signed, sign(key, raw)) != 1 {
-		return s, false
+	if !found || err != nil || signErr != nil || len(key) == 0 || subtle.ConstantTimeCompare(signed, sign(key, purpose, raw)) != 1 {
+		return nil, false
 	}
-	return s, json.Unmarshal(raw, &s) == nil
+	return raw, true
 }
 
-func sign(key, text []byte) []byte {
+func sign(key []byte, purpose string, text []byte) []byte {
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("session"))
+	mac.Write([]byte(purpose))
 	mac.Write(text)
 	return mac.Sum(nil)
 }

@@ -20,11 +20,16 @@ import (
 // signInPage is what the form of the sign-in shows.
 type signInPage struct {
 	Next, Problem string
+	// Issuer leads to the organisation's own sign-in, where there is one.
+	Issuer string
 }
 
 // next returns where to go after signing in: a page of the console, and nowhere else.
-func next(r *http.Request) string {
-	to := r.FormValue("next")
+func next(r *http.Request) string { return within(r.FormValue("next")) }
+
+// within returns an address of a page of the console as it is, and of anything else
+// the first page's.
+func within(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(path.Clean(u.Path)+"/", root) || strings.Contains(to, "\\") || strings.HasPrefix(u.Path, signInPath) {
 		return root
@@ -46,14 +51,23 @@ func (c *Console) signInForm(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, next(r), http.StatusSeeOther)
 		return
 	}
-	c.page(w, r, http.StatusOK, "Sign in", "sign-in", signInPage{Next: next(r)})
+	c.askToSignIn(w, r, http.StatusOK, next(r), "")
+}
+
+// askToSignIn shows the form, with what was wrong before.
+func (c *Console) askToSignIn(w http.ResponseWriter, r *http.Request, status int, next, problem string) {
+	page := signInPage{Next: next, Problem: problem}
+	if c.Issuer != nil {
+		page.Issuer = issuerPath + "?" + url.Values{"next": {next}}.Encode()
+	}
+	c.page(w, r, status, "Sign in", "sign-in", page)
 }
 
 // signIn begins a session for whoever has the credential: one of the console's, or a
 // developer's token.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status int, problem string) {
-		c.page(w, r, status, "Sign in", "sign-in", signInPage{Next: next(r), Problem: problem})
+		c.askToSignIn(w, r, status, next(r), problem)
 	}
 	if !c.limits.allow(r.RemoteAddr) {
 		w.Header().Set("Retry-After", "60")
@@ -61,7 +75,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	given := strings.TrimSpace(r.PostFormValue("credential"))
-	s := session{Begun: c.Now().Unix(), Seen: c.Now().Unix()}
+	s := c.newSession()
 	if strings.HasPrefix(given, developer.Prefix) || given != "" && !strings.HasPrefix(given, credentialPrefix) {
 		who, err := c.Authenticator.Authenticate(r.Context(), given)
 		var bad *developer.TokenError
@@ -91,15 +105,19 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		}
 		s.Name, s.Generation = person.Name, person.Generation
 	}
-	var form [16]byte
-	rand.Read(form[:])
-	s.Form = hex.EncodeToString(form[:])
 	if !c.giveSession(w, r, s) {
 		refuse(http.StatusServiceUnavailable, "A session cannot begin just now. Try again soon.")
 		return
 	}
 	c.Log.Info("somebody signed in to the console", "name", s.Name+s.Developer, "remote", r.RemoteAddr)
 	http.Redirect(w, r, next(r), http.StatusSeeOther)
+}
+
+// newSession is a session that begins now, of nobody yet.
+func (c *Console) newSession() session {
+	var form [16]byte
+	rand.Read(form[:])
+	return session{Form: hex.EncodeToString(form[:]), Begun: c.Now().Unix(), Seen: c.Now().Unix()}
 }
 
 // refused counts an attempt that failed.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 	"golang.org/x/time/rate"
 )
 
@@ -38,6 +39,8 @@ type person struct {
 	// many for a token.
 	AreGroupsElsewhere bool
 	Issued             time.Time
+	// Nonce is what the sign-in was begun with.
+	Nonce string
 }
 
 // unreachableError says that the issuer could not be asked, so that nothing is
@@ -62,6 +65,7 @@ type issuer struct {
 type known struct {
 	keys       oidc.KeySet
 	algorithms []string
+	endpoint   oauth2.Endpoint
 }
 
 func newIssuer(config Config, now func() time.Time) *issuer {
@@ -140,6 +144,7 @@ func (i *issuer) fetch(ctx context.Context) (*known, error) {
 		return nil, fmt.Errorf("its keys are at %q, which is not https", says.Keys)
 	}
 	return &known{
+		endpoint:   provider.Endpoint(),
 		keys:       oidc.NewRemoteKeySet(ctx, says.Keys),
 		algorithms: slices.DeleteFunc(says.Algorithms, func(name string) bool { return !slices.Contains(asymmetric, name) }),
 	}, nil
@@ -187,7 +192,7 @@ func (i *issuer) verify(ctx context.Context, idToken string) (person, error) {
 	_, elsewhere := claims.Elsewhere[i.config.GroupsClaim]
 	return person{
 		Email: claims.Email, IsUnverified: claims.EmailVerified.isFalse, Name: strings.TrimSpace(claims.Name),
-		Groups: groups, AreGroupsElsewhere: elsewhere, Issued: token.IssuedAt,
+		Groups: groups, AreGroupsElsewhere: elsewhere, Issued: token.IssuedAt, Nonce: token.Nonce,
 	}, nil
 }
 

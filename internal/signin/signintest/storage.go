@@ -23,7 +23,7 @@ type storage struct {
 }
 
 func newStorage(i *Issuer) *storage {
-	clients := map[string]*example.Client{ClientID: example.NativeClient(ClientID, "http://127.0.0.1")}
+	clients := map[string]*example.Client{ClientID: example.NativeClient(ClientID, "http://127.0.0.1", "http://127.0.0.1/console/sign-in/callback")}
 	return &storage{example.NewStorageWithClients(users{i}, clients), i}
 }
 
