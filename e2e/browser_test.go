@@ -110,6 +110,10 @@ func (d demo) api(t *testing.T) {
 		path, method := strings.ReplaceAll(route[1], "{id}", "alice@example.com"), strings.ToUpper(route[2])
 		status, body := ask(method, path)
 		switch {
+		case strings.HasPrefix(path, "/access/"): // which an auditor may decide
+			if status != http.StatusConflict {
+				t.Errorf("%s of what nobody asks for: %d %s", path, status, body)
+			}
 		case method == http.MethodPost && status != http.StatusForbidden:
 			t.Errorf("an auditor's POST of %s: %d %s", path, status, body)
 		case method == http.MethodGet && status != http.StatusOK && !strings.HasPrefix(path, "/findings/"):

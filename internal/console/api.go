@@ -41,6 +41,8 @@ func (c *Console) api(mux *http.ServeMux) {
 		return c.tokenJSON(info), err
 	}))
 	mux.HandleFunc("GET "+apiPath+"access", c.readingsJSON)
+	mux.HandleFunc("POST "+apiPath+"access/{id}/approve", c.decideJSON(true))
+	mux.HandleFunc("POST "+apiPath+"access/{id}/decline", c.decideJSON(false))
 	mux.HandleFunc("GET "+apiPath+"openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(openAPI) // the caller may be gone
@@ -71,6 +73,8 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, answer any, err
 	switch {
 	case errors.Is(err, developer.ErrNotFound):
 		apiError(w, http.StatusNotFound, "not_found", "there is no such developer or token")
+	case errors.As(err, new(undecided)):
+		apiError(w, http.StatusConflict, "not_to_decide", err.Error())
 	case errors.Is(err, developer.ErrNotActive):
 		apiError(w, http.StatusConflict, "not_active", "the token is no longer active")
 	case err != nil:
@@ -168,6 +172,23 @@ type readingJSON struct {
 	DecidedBy string       `json:"decided_by,omitempty"`
 }
 
+func newReadingJSON(r Reading) readingJSON {
+	return readingJSON{r.ID, r.At, r.Reader, r.Role, r.Developer, r.Reason, r.State, moment(r.Until), r.DecidedBy}
+}
+
+// decideJSON answers somebody's wish to read, in the name of the credential's holder,
+// as a second person.
+func (c *Console) decideJSON(yes bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+		if !ok {
+			return
+		}
+		decided, err := Decide(r.Context(), c.Store, r.PathValue("id"), viewer.Name, yes, c.Now(), c.Settings.ReadingLife)
+		c.answer(w, r, newReadingJSON(decided), err)
+	}
+}
+
 func (c *Console) readingsJSON(w http.ResponseWriter, r *http.Request) {
 	if _, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() }); !ok {
 		return
@@ -175,7 +196,7 @@ func (c *Console) readingsJSON(w http.ResponseWriter, r *http.Request) {
 	readings, err := c.Store.Readings(r.Context(), r.URL.Query().Get("developer"), c.Now().AddDate(0, 0, -readingDays))
 	all := make([]readingJSON, 0, len(readings))
 	for _, x := range readings {
-		all = append(all, readingJSON{x.ID, x.At, x.Reader, x.Role, x.Developer, x.Reason, x.State, moment(x.Until), x.DecidedBy})
+		all = append(all, newReadingJSON(x))
 	}
 	c.answer(w, r, map[string]any{"readings": all}, err)
 }

@@ -290,6 +290,32 @@ func TestASecondPersonAgreesWhereThatIsAskedFor(t *testing.T) {
 	}
 }
 
+func TestASecondPersonDecidesByTheAPIToo(t *testing.T) {
+	f := newFixture(t, console.Settings{SecondPerson: true})
+	v, path := f.signedIn("auditor"), "/console/sessions?developer="+url.QueryEscape(alice)
+	v.post("/console/access", url.Values{"developer": {alice}, "reason": {"the incident of today"}})
+	readings, err := f.store.Readings(t.Context(), alice, time.Time{})
+	f.check(err)
+	decide := func(as, what string) int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.server.URL+"/api/v1/access/"+readings[0].ID+"/"+what, nil)
+		f.check(err)
+		r.Header.Set("Authorization", "Bearer "+f.secrets[as])
+		response, _ := f.visitor().do(r, nil)
+		return response.StatusCode
+	}
+	for _, step := range []struct {
+		as, what string
+		want     int
+	}{{"finance api", "approve", 403}, {"auditor api", "approve", 200}, {"admin api", "decline", 409}} {
+		if got := decide(step.as, step.what); got != step.want {
+			t.Errorf("%s by %s: %d, want %d", step.what, step.as, got, step.want)
+		}
+	}
+	if response, _ := v.get(path); response.StatusCode != http.StatusOK {
+		t.Errorf("after: %s", response.Status)
+	}
+}
+
 func TestAFormOfAnotherSiteIsRefused(t *testing.T) {
 	f := newFixture(t, console.Settings{})
 	v := f.signedIn("admin")

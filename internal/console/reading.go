@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -144,8 +145,12 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, err := Decide(r.Context(), c.Store, r.PostFormValue("id"), viewer.Name, r.PostFormValue("answer") == "yes", c.Now(), c.Settings.ReadingLife)
-	if err != nil {
+	if errors.As(err, new(undecided)) {
 		c.say(w, r, http.StatusConflict, "Not done", err.Error())
+		return
+	}
+	if err != nil {
+		c.broken(w, r, err)
 		return
 	}
 	http.Redirect(w, r, readingPath, http.StatusSeeOther)
@@ -163,9 +168,9 @@ func Decide(ctx context.Context, store Store, id, by string, yes bool, now time.
 		case r.ID != id:
 			continue
 		case r.State != Asked:
-			return r, fmt.Errorf("this has been decided already: %s", r.State)
+			return r, undecided("this has been decided already: " + string(r.State))
 		case r.Reader == by:
-			return r, fmt.Errorf("another person than %s must decide", by)
+			return r, undecided("another person than " + by + " must decide")
 		}
 		r.State, r.DecidedBy = Declined, by
 		if yes {
@@ -173,8 +178,13 @@ func Decide(ctx context.Context, store Store, id, by string, yes bool, now time.
 		}
 		return r, store.PutReading(ctx, r)
 	}
-	return Reading{}, fmt.Errorf("nobody asks to read under the id %q", id)
+	return Reading{}, undecided(fmt.Sprintf("nobody asks to read under the id %q", id))
 }
+
+// undecided says why there is nothing for this person to decide.
+type undecided string
+
+func (why undecided) Error() string { return string(why) }
 
 // me shows a developer what is kept of them.
 func (c *Console) me(w http.ResponseWriter, r *http.Request) {
