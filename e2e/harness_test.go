@@ -68,13 +68,19 @@ type proxy struct {
 
 func newProxy(t *testing.T, options simulated.Options, args ...string) *proxy {
 	t.Helper()
+	return newProxyOn(t, t.TempDir(), options, args...)
+}
+
+// newProxyOn starts one on a directory of data that is there already.
+func newProxyOn(t *testing.T, data string, options simulated.Options, args ...string) *proxy {
+	t.Helper()
 	if codex == "" {
 		t.Skip("the Codex CLI is not installed: run scripts/test.sh, or name it in CODEX_CLI")
 	}
 	options.Key, options.Keep, options.KeepBody = organisationKey, 200, 4<<20
 	openai := simulated.New(options)
 	upstream := httptest.NewServer(openai)
-	p := &proxy{t: t, openai: openai, data: t.TempDir(), log: &output{}}
+	p := &proxy{t: t, openai: openai, data: data, log: &output{}}
 	p.args = append([]string{"serve", "--upstream", upstream.URL + "/v1", "--data", p.data}, args...)
 	t.Cleanup(func() {
 		if p.process != nil {
