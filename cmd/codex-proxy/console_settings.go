@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -18,7 +17,6 @@ import (
 	webaccess "codex-proxy/internal/console/access"
 	"codex-proxy/internal/console/numbers"
 	"codex-proxy/internal/console/replay"
-	"codex-proxy/internal/onboard"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/signin"
 )
@@ -111,8 +109,7 @@ func (p *proxy) openConsole(c *console, archive record.Archive, publicURL string
 	frame := web.New(web.Config{
 		Issuer: issuer,
 		Store:  p.developers, Developers: p.developers, Authenticator: auth, Ledger: p.ledger, PublicURL: publicURL, Settings: settings.Settings,
-		Facts: func(ctx context.Context) []web.Fact { return p.facts(ctx, c) },
-		Now:   p.now, Log: p.log,
+		Facts: p.facts(c), Now: p.now, Log: p.log,
 	})
 	figures := numbers.Handler(numbers.Config{
 		Ledger: p.ledger, Marks: p.developers, Running: p.gateway.Running, Stop: p.gateway.Stop, Frame: frame, Zone: time.UTC, Now: p.now, Log: p.log,
@@ -123,34 +120,6 @@ func (p *proxy) openConsole(c *console, archive record.Archive, publicURL string
 		"/api/v1/overview": figures, "/api/v1/usage": figures, "/api/v1/live": figures, "/api/v1/findings": figures,
 		"/console/sessions": words, "/console/records": words,
 	}), nil
-}
-
-// facts are what the page of settings shows.
-func (p *proxy) facts(ctx context.Context, c *console) []web.Fact {
-	health := web.Fact{Title: "Health", About: "What 'codex-proxy doctor' checks, as it is now.", Columns: []string{"Check", "Verdict", "What was found", "What to do"}}
-	local := *c
-	local.ctx = ctx
-	examineServer(&local, func(*console) (proxyOptions, error) { return p.options, nil }, func(f onboard.Finding) {
-		health.Rows = append(health.Rows, []string{f.Check, string(f.Verdict), f.Detail, f.Fix})
-	})
-	prices := web.Fact{
-		Title: "Prices", About: "USD for a million tokens, by the price book of " + p.book.Edition() + ". 'codex-proxy price update' and [[price]] tables change them.",
-		Columns: []string{"Model", "From", "Tier", "Input", "Cached input", "Output"},
-	}
-	for _, r := range priceRows(p.book) {
-		prices.Rows = append(prices.Rows, []string{r.Model, r.From, r.tier(), r.Input.String(), r.CachedInput.String(), r.Output.String()})
-	}
-	policy := web.Fact{Title: "Rules for secrets", About: "As they are for everybody; docs/secrets.md says how teams and developers may differ.", Columns: []string{"Rule", "Class", "Mode"}}
-	if key, err := secretsKey(ctx, c.settings); err == nil {
-		if rules, err := c.settings.secretRules(key); err == nil {
-			today := rules.For("", "", "")
-			for _, rule := range today.Scanner().Rules() {
-				class := today.Scanner().Class(rule)
-				policy.Rows = append(policy.Rows, []string{rule, class.String(), today.Policy()(rule, class).String()})
-			}
-		}
-	}
-	return []web.Fact{health, prices, policy}
 }
 
 // offerConsole says where the console is, and at the first start, on a terminal, how

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"text/tabwriter"
 )
@@ -17,20 +18,28 @@ type ruleRow struct {
 	Mode  string `json:"mode"`
 }
 
-func (cmd *secretsRulesCommand) Run(c *console) error {
-	key, err := secretsKey(c.ctx, c.settings)
+// secretRuleRows are the rules as they are for a team.
+func secretRuleRows(ctx context.Context, s *Settings, team string) ([]ruleRow, error) {
+	key, err := secretsKey(ctx, s)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	rules, err := c.settings.secretRules(key)
+	rules, err := s.secretRules(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	today := rules.For("", cmd.Team, "")
-	all := rows(today.Scanner().Rules(), func(rule string) ruleRow {
+	today := rules.For("", team, "")
+	return rows(today.Scanner().Rules(), func(rule string) ruleRow {
 		class := today.Scanner().Class(rule)
 		return ruleRow{rule, class.String(), today.Policy()(rule, class).String()}
-	})
+	}), nil
+}
+
+func (cmd *secretsRulesCommand) Run(c *console) error {
+	all, err := secretRuleRows(c.ctx, c.settings, cmd.Team)
+	if err != nil {
+		return err
+	}
 	if cmd.JSON {
 		return printSafeJSON(c.stdout, all)
 	}

@@ -43,6 +43,9 @@ func (c *Console) api(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+apiPath+"access", c.readingsJSON)
 	mux.HandleFunc("POST "+apiPath+"access/{id}/approve", c.decideJSON(true))
 	mux.HandleFunc("POST "+apiPath+"access/{id}/decline", c.decideJSON(false))
+	for _, fact := range c.Facts {
+		mux.HandleFunc("GET "+apiPath+fact.Name, c.factJSON(fact))
+	}
 	mux.HandleFunc("GET "+apiPath+"openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(openAPI) // the caller may be gone

@@ -51,8 +51,8 @@ type Config struct {
 	// PublicURL is the address that browsers use, where it is known.
 	PublicURL string
 	Settings  Settings
-	// Facts are shown on the page of settings.
-	Facts func(ctx context.Context) []Fact
+	// Facts are what the page of settings shows, in its order.
+	Facts []Fact
 	Now   func() time.Time
 	Log   *slog.Logger
 }
@@ -68,13 +68,6 @@ type Settings struct {
 	// Roles says which groups at the issuer have which role; the first that fits
 	// decides.
 	Roles []RoleOf
-}
-
-// Fact is a table of the page of settings.
-type Fact struct {
-	Title, About string
-	Columns      []string
-	Rows         [][]string
 }
 
 // Console is the frame around all pages.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -72,8 +73,13 @@ func newFixture(t *testing.T, settings console.Settings) *fixture {
 	f.frame = console.New(console.Config{
 		Store: f.store, Developers: f.store, Authenticator: developer.NewAuthenticator(f.store, clock), Ledger: ledger,
 		Settings: settings, Now: clock, Log: slog.New(slog.NewTextHandler(f.log, nil)),
-		Facts: func(context.Context) []console.Fact {
-			return []console.Fact{{Title: "Health", Columns: []string{"x"}, Rows: [][]string{{"ok"}}}}
+		Facts: []console.Fact{
+			{Name: "health", Title: "Health", Read: func(context.Context) (console.Table, error) {
+				return console.Table{Columns: []string{"x"}, Rows: [][]string{{"ok"}}, Data: []string{"all is well"}}, nil
+			}},
+			{Name: "prices", Title: "Prices", Read: func(context.Context) (console.Table, error) {
+				return console.Table{}, errors.New("the price book is on fire")
+			}},
 		},
 	})
 	// A page of somebody's words, as the pages of sessions are.
@@ -147,6 +153,16 @@ func (v *visitor) postAs(path string, values url.Values) (*http.Response, string
 	return v.do(r, nil)
 }
 
+// call calls the API with somebody's credential, a path below /api/v1/, and a body
+// where one is given.
+func (f *fixture) call(as, method, path string, body ...string) (*http.Response, string) {
+	f.t.Helper()
+	r, err := http.NewRequestWithContext(f.t.Context(), method, f.server.URL+"/api/v1/"+path, strings.NewReader(strings.Join(body, "")))
+	f.check(err)
+	r.Header.Set("Authorization", "Bearer "+f.secrets[as])
+	return f.visitor().do(r, nil)
+}
+
 // signedIn is a visitor who has signed in.
 func (f *fixture) signedIn(as string) *visitor {
 	f.t.Helper()
@@ -184,6 +200,28 @@ func TestEachRoleSeesWhatItIsFor(t *testing.T) {
 		}
 		if response, _ := f.visitor().get(test.path); response.StatusCode != http.StatusSeeOther || !strings.HasPrefix(response.Header.Get("Location"), "/console/sign-in?next=") {
 			t.Errorf("%s by nobody: %s to %s", test.path, response.Status, response.Header.Get("Location"))
+		}
+	}
+}
+
+func TestSettingsShowWhatHoldsAndWhatCannotBeRead(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	response, page := f.signedIn("auditor").get("/console/settings")
+	if response.StatusCode != http.StatusOK || !strings.Contains(page, ">ok</td>") || !strings.Contains(page, "could not be read just now") {
+		t.Errorf("the page: %s\n%s", response.Status, page)
+	}
+	if strings.Contains(page, "on fire") || !strings.Contains(f.log.String(), "on fire") {
+		t.Error("what went wrong inside is for the log, and not for the page")
+	}
+	for _, test := range []struct {
+		as, name string
+		status   int
+		says     string
+	}{
+		{"auditor api", "health", 200, `{"health":["all is well"]}`}, {"auditor api", "prices", 503, `"unavailable"`}, {"finance api", "health", 403, `"not_allowed"`},
+	} {
+		if response, body := f.call(test.as, http.MethodGet, test.name); response.StatusCode != test.status || !strings.Contains(body, test.says) {
+			t.Errorf("%s of %s: %s %s", test.name, test.as, response.Status, body)
 		}
 	}
 }
@@ -296,19 +334,12 @@ func TestASecondPersonDecidesByTheAPIToo(t *testing.T) {
 	v.post("/console/access", url.Values{"developer": {alice}, "reason": {"the incident of today"}})
 	readings, err := f.store.Readings(t.Context(), alice, time.Time{})
 	f.check(err)
-	decide := func(as, what string) int {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.server.URL+"/api/v1/access/"+readings[0].ID+"/"+what, nil)
-		f.check(err)
-		r.Header.Set("Authorization", "Bearer "+f.secrets[as])
-		response, _ := f.visitor().do(r, nil)
-		return response.StatusCode
-	}
 	for _, step := range []struct {
 		as, what string
 		want     int
 	}{{"finance api", "approve", 403}, {"auditor api", "approve", 200}, {"admin api", "decline", 409}} {
-		if got := decide(step.as, step.what); got != step.want {
-			t.Errorf("%s by %s: %d, want %d", step.what, step.as, got, step.want)
+		if response, _ := f.call(step.as, http.MethodPost, "access/"+readings[0].ID+"/"+step.what); response.StatusCode != step.want {
+			t.Errorf("%s by %s: %s, want %d", step.what, step.as, response.Status, step.want)
 		}
 	}
 	if response, _ := v.get(path); response.StatusCode != http.StatusOK {

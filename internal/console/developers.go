@@ -26,6 +26,8 @@ type developerRow struct {
 	Shown    string // the name, or a pseudonym
 	Counts   ledger.Counts
 	LastUsed time.Time
+	// BudgetNanos is what they may spend in a month, in USD nanos; 0 is no budget.
+	BudgetNanos int64
 }
 
 // developersPage lists developers.
@@ -61,7 +63,7 @@ func (c *Console) listDevelopers(ctx context.Context, viewer access.Viewer, q ur
 	if err != nil {
 		return p, err
 	}
-	used, err := c.usedBy(ctx, p.Month)
+	used, err := c.usedBy(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -75,11 +77,19 @@ func (c *Console) listDevelopers(ctx context.Context, viewer access.Viewer, q ur
 			seen[t.Developer] = t.LastUsed
 		}
 	}
+	teams, err := c.Developers.Teams(ctx)
+	if err != nil {
+		return p, err
+	}
+	budgets := map[string]int64{}
+	for _, team := range teams {
+		budgets[team.Name] = team.Policy.DeveloperBudgetNanos
+	}
 	p.All = len(all)
 	var rows []developerRow
 	find := strings.ToLower(p.Find)
 	for _, d := range all {
-		row := developerRow{Developer: d, Shown: c.Name(viewer, d.ID), Counts: used[d.ID], LastUsed: seen[d.ID]}
+		row := developerRow{Developer: d, Shown: c.Name(viewer, d.ID), Counts: used[d.ID], LastUsed: seen[d.ID], BudgetNanos: budgets[d.Team]}
 		if viewer.Pseudonyms {
 			row.Name = ""
 		}
@@ -113,9 +123,9 @@ func month(now time.Time) time.Time {
 	return time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 }
 
-// usedBy returns what developers used since a time.
-func (c *Console) usedBy(ctx context.Context, since time.Time) (map[string]ledger.Counts, error) {
-	report, err := ledger.NewReport(ctx, c.Ledger, ledger.Query{From: since, To: c.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1), By: ledger.ByDeveloper, Zone: time.UTC})
+// usedBy returns what developers used this month.
+func (c *Console) usedBy(ctx context.Context) (map[string]ledger.Counts, error) {
+	report, err := c.thisMonth(ctx, ledger.Query{})
 	if err != nil {
 		return nil, err
 	}
@@ -126,21 +136,39 @@ func (c *Console) usedBy(ctx context.Context, since time.Time) (map[string]ledge
 	return used, nil
 }
 
+// usedThisMonth adds up what the query chooses of this month.
+func (c *Console) usedThisMonth(ctx context.Context, q ledger.Query) (ledger.Counts, error) {
+	report, err := c.thisMonth(ctx, q)
+	if err != nil {
+		return ledger.Counts{}, err
+	}
+	return report.Total.Counts, nil
+}
+
+// thisMonth reports by developer on what the query chooses of the month of budgets.
+func (c *Console) thisMonth(ctx context.Context, q ledger.Query) (*ledger.Report, error) {
+	q.From, q.To, q.By, q.Zone = month(c.Now()), c.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1), ledger.ByDeveloper, time.UTC
+	return ledger.NewReport(ctx, c.Ledger, q)
+}
+
 // developerPage is one developer.
 type developerPage struct {
 	frame
 	developer.Developer
-	Shown    string
-	Mine     bool
-	Changes  bool
-	Lists    bool
-	Counts   ledger.Counts
-	Policy   developer.Policy
-	Tokens   []developer.TokenInfo
-	Now      time.Time
-	Sessions []ledger.Session
-	Readings []Reading
-	All      string
+	Shown   string
+	Mine    bool
+	Changes bool
+	Lists   bool
+	// Counts are theirs this month, Team's those of all of the team.
+	Counts, TeamCounts ledger.Counts
+	Policy             developer.Policy
+	Tokens             []developer.TokenInfo
+	Now                time.Time
+	Sessions           []ledger.Session
+	Readings           []Reading
+	All                string // where all their sessions are
+	// Usage is where their usage over time is.
+	Usage string
 	// Fresh is a token that was just issued.
 	Fresh *freshToken
 }
@@ -171,7 +199,7 @@ func (c *Console) showDeveloper(w http.ResponseWriter, r *http.Request, viewer a
 }
 
 func (c *Console) gatherDeveloper(ctx context.Context, viewer access.Viewer, id string) (p developerPage, err error) {
-	p = developerPage{Mine: viewer.Only == id, Changes: viewer.Changes(), Lists: viewer.Lists(), Now: c.Now(), All: sessionsOf(id)}
+	p = developerPage{Mine: viewer.Only == id, Changes: viewer.Changes(), Lists: viewer.Lists(), Now: c.Now(), All: sessionsOf(id), Usage: usageOf(id)}
 	if p.Developer, err = c.Developers.Developer(ctx, id); err != nil {
 		return p, err
 	}
@@ -185,18 +213,30 @@ func (c *Console) gatherDeveloper(ctx context.Context, viewer access.Viewer, id 
 		return p, err
 	}
 	p.Policy = team.Policy
-	report, err := ledger.NewReport(ctx, c.Ledger, ledger.Query{
-		From: month(c.Now()), To: c.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1), By: ledger.ByDeveloper, Zone: time.UTC, Developer: id,
-	})
-	if err != nil {
+	if p.Counts, err = c.usedThisMonth(ctx, ledger.Query{Developer: id}); err != nil {
 		return p, err
 	}
-	p.Counts = report.Total.Counts
+	if p.Policy.TeamBudgetNanos > 0 {
+		if p.TeamCounts, err = c.usedThisMonth(ctx, ledger.Query{Team: p.Team}); err != nil {
+			return p, err
+		}
+	}
 	if p.Sessions, err = c.Ledger.Sessions(ctx, ledger.SessionQuery{Developer: id, Limit: 10}); err != nil {
 		return p, err
 	}
 	p.Readings, err = c.Store.Readings(ctx, id, c.Now().AddDate(0, 0, -readingDays))
 	return p, err
+}
+
+// LastSeen is when one of the developer's tokens was last used, exact to about a
+// minute; zero if none was.
+func (p developerPage) LastSeen() (last time.Time) {
+	for _, t := range p.Tokens {
+		if t.LastUsed.After(last) {
+			last = t.LastUsed
+		}
+	}
+	return last
 }
 
 // Client is what the developer last used.
@@ -205,6 +245,11 @@ func (p developerPage) Client() string {
 		return ""
 	}
 	return p.Sessions[0].Last.Client
+}
+
+// usageOf is where a developer's usage over time is.
+func usageOf(id string) string {
+	return "/console/overview?" + url.Values{"developer": {id}, "by": {"model"}, "range": {"month"}}.Encode()
 }
 
 // back leads to a developer's page after something was done.
@@ -324,16 +369,4 @@ func (c *Console) rotate(ctx context.Context, viewer access.Viewer, old string) 
 	}
 	c.Log.Warn("a token was rotated in the console", "developer", info.Developer, "token", old, "replaced_by", credential.ID, "by", viewer.Name)
 	return &freshToken{credential.ID, token.Reveal()}, info.Developer, nil
-}
-
-// settings shows what holds.
-func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
-	if _, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() }); !ok {
-		return
-	}
-	var facts []Fact
-	if c.Facts != nil {
-		facts = c.Facts(r.Context())
-	}
-	c.page(w, r, http.StatusOK, "Settings", "settings", facts)
 }

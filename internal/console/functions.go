@@ -1,39 +1,29 @@
 package console
 
 import (
-	"fmt"
 	"html/template"
-	"strconv"
 	"strings"
 	"time"
 
-	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/console/figure"
+	"codex-proxy/internal/ledger"
 )
 
 // functions are what the templates call.
 func functions() template.FuncMap {
-	return template.FuncMap{
+	return figure.Functions(template.FuncMap{
 		"at": func(t time.Time) string {
 			if t.IsZero() {
 				return "–"
 			}
 			return t.UTC().Format("2006-01-02 15:04")
 		},
-		"usd":       func(nanos int64) string { return exchange.USD(nanos).String() },
-		"thousands": thousands,
-		"plural":    func(n int, word string) string { return plural(int64(n), word) },
-		"plural64":  plural,
-		"share": func(part, whole int64) string {
-			if whole == 0 {
-				return "0 %"
-			}
-			return fmt.Sprintf("%d %%", part*100/whole)
-		},
-		"duration": func(d time.Duration) string {
+		"spent": newMeter,
+		"life": func(d time.Duration) string {
 			if d%time.Hour == 0 {
-				return plural(int64(d/time.Hour), "hour")
+				return figure.Plural(int64(d/time.Hour), "hour")
 			}
-			return plural(int64(d/time.Minute), "minute")
+			return figure.Plural(int64(d/time.Minute), "minute")
 		},
 		"verdict": func(cell string) string {
 			switch cell {
@@ -42,25 +32,17 @@ func functions() template.FuncMap {
 			}
 			return ""
 		},
-	}
+	})
 }
 
-func plural(n int64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return thousands(n) + " " + word + "s"
+// meter is how much of a budget is spent, in USD.
+type meter struct {
+	Share               string
+	Spent, High, Budget float64
 }
 
-// thousands writes a number with commas.
-func thousands(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return sign + digits
+func newMeter(c ledger.Counts, budgetNanos int64) meter {
+	const usd, warning = 1e9, 0.9
+	budget := float64(budgetNanos) / usd
+	return meter{figure.Share(c.CostNanos, budgetNanos), float64(c.CostNanos) / usd, warning * budget, budget}
 }

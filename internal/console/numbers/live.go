@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"codex-proxy/internal/console/figure"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/terminal"
 )
@@ -54,19 +55,19 @@ func (v *view) streams() []stream {
 
 // Age is how long it has run.
 func (s stream) Age() string {
-	return duration(time.Duration(s.Seconds * float64(time.Second)).Round(time.Second))
+	return figure.Duration(time.Duration(s.Seconds * float64(time.Second)).Round(time.Second))
 }
 
 // Sent and Received are its bytes, for people.
-func (s stream) Sent() string     { return size(s.RequestBytes) }
-func (s stream) Received() string { return size(s.ResponseBytes) }
+func (s stream) Sent() string     { return figure.Size(s.RequestBytes) }
+func (s stream) Received() string { return figure.Size(s.ResponseBytes) }
 
 // Tokens is what it has been answered so far.
 func (s stream) Tokens() string {
 	if s.OutputTokens == 0 {
 		return "–"
 	}
-	return "~" + thousands(s.OutputTokens)
+	return "~" + figure.Thousands(s.OutputTokens)
 }
 
 // livePage is what the template shows.

@@ -35,7 +35,7 @@ func TestWhatRunsIsListedHoweverHostile(t *testing.T) {
 	has(t, f.page("/console/live"), "0 running", "Nothing runs just now.")
 	f.run(alice, bob)
 	page := f.page("/console/live")
-	has(t, page, "2 running", alice, bob, "1 min 30 s", "2.0 KiB", "~12", `name="csrf"`, "&lt;img src=x", `evil\u202e\x1b[2J`)
+	has(t, page, "2 running", alice, bob, "1 min 30 s", "2 KB", "~12", `name="csrf"`, "&lt;img src=x", `evil\u202e\x1b[2J`)
 	lacks(t, page, "<img", "<script>alert", "\u202e")
 
 	var answer struct {

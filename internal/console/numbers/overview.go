@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"codex-proxy/internal/console/figure"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/terminal"
 )
@@ -169,9 +170,9 @@ func (v *view) overviewPage(o *overview) overviewPage {
 // rows fills the table of groups.
 func (v *view) rows(page *overviewPage, o *overview, m metric) {
 	of := func(label, address string, g, before *group) row {
-		r := row{Label: label, Address: address, group: g, Share: share(m.value(g), m.value(&o.now.Total))}
+		r := row{Label: label, Address: address, group: g, Share: figure.Share(m.value(g), m.value(&o.now.Total))}
 		if before != nil {
-			r.Change = change(m.value(g), m.value(before))
+			r.Change = figure.Change(m.value(g), m.value(before))
 		}
 		return r
 	}
@@ -238,10 +239,10 @@ func (v *view) narrow(f filter, key string) string {
 func (v *view) todayTiles(o *overview) []tile {
 	g := o.today
 	tiles := []tile{
-		{Label: "Spend", Value: totalCost(g.Counts)},
-		{Label: "Requests", Value: thousands(g.Requests)},
-		{Label: "Active developers", Value: thousands(g.Developers())},
-		{Label: "Live streams", Value: thousands(int64(o.live))},
+		{Label: "Spend", Value: figure.TotalCost(g.Counts)},
+		{Label: "Requests", Value: figure.Thousands(g.Requests)},
+		{Label: "Active developers", Value: figure.Thousands(g.Developers())},
+		{Label: "Live streams", Value: figure.Thousands(int64(o.live))},
 	}
 	if o.filter.Fixed {
 		tiles = append(tiles[:2], tiles[3])
@@ -261,34 +262,34 @@ func (v *view) tiles(o *overview) []tile {
 		}
 		t := tile{Label: m.Label, Value: m.show(g), Address: overviewPath + o.filter.query("metric", m.Name), Current: m.Name == o.filter.Metric}
 		if o.before != nil {
-			t.Change = change(m.value(g), m.value(&o.before.Total))
+			t.Change = figure.Change(m.value(g), m.value(&o.before.Total))
 		}
 		switch m.Name {
 		case "cost":
 			if g.Unpriced > 0 {
-				t.Detail = thousands(g.Unpriced) + " exchanges unpriced"
+				t.Detail = figure.Thousands(g.Unpriced) + " exchanges unpriced"
 			} else if g.Requests > 0 {
-				t.Detail = usd(g.CostNanos/g.Requests) + " a request"
+				t.Detail = figure.USD(g.CostNanos/g.Requests) + " a request"
 			}
 		case "tokens":
 			if !g.TokensUnknown() {
-				t.Value = totalTokensCompact(g.Counts)
+				t.Value = figure.TotalTokens(g.Counts, g.Usage.Total, figure.Compact)
 			}
-			t.Detail = share(g.Usage.Cached, g.Usage.Input) + " of input cached"
+			t.Detail = figure.Share(g.Usage.Cached, g.Usage.Input) + " of input cached"
 		case "errors":
-			t.Label, t.Value = "Error rate", share(g.Errors, g.Requests+g.Warmups)
-			t.Detail = "OpenAI " + share(g.ErrorsBy.OpenAI, g.Requests+g.Warmups) + " · proxy " + share(g.ErrorsBy.Proxy, g.Requests+g.Warmups) + " · client " + share(g.ErrorsBy.Client, g.Requests+g.Warmups)
+			t.Label, t.Value = "Error rate", figure.Share(g.Errors, g.Requests+g.Warmups)
+			t.Detail = "OpenAI " + figure.Share(g.ErrorsBy.OpenAI, g.Requests+g.Warmups) + " · proxy " + figure.Share(g.ErrorsBy.Proxy, g.Requests+g.Warmups) + " · client " + figure.Share(g.ErrorsBy.Client, g.Requests+g.Warmups)
 		case "findings":
-			t.Detail = thousands(g.Secrets.Reported) + " left as they were"
+			t.Detail = figure.Thousands(g.Secrets.Reported) + " left as they were"
 		case "refused":
-			t.Detail = share(g.Refused, g.Records) + " of all"
+			t.Detail = figure.Share(g.Refused, g.Records) + " of all"
 		case "requests":
 			if g.Warmups > 0 {
-				t.Detail = "and " + thousands(g.Warmups) + " warm-ups"
+				t.Detail = "and " + figure.Thousands(g.Warmups) + " warm-ups"
 			}
 		case "developers":
 			if n := g.Developers(); n > 0 {
-				t.Detail = usd(g.CostNanos/n) + " each"
+				t.Detail = figure.USD(g.CostNanos/n) + " each"
 			}
 		}
 		tiles = append(tiles, t)
@@ -301,21 +302,10 @@ func delayTile(o *overview) tile {
 	t := tile{Label: "Added by the proxy", Value: "–"}
 	if p50, ok := o.delays.Percentile(50); ok {
 		p99, _ := o.delays.Percentile(99)
-		t.Value, t.Detail = duration(p50), "p50; p99 "+duration(p99)
+		t.Value, t.Detail = figure.Duration(p50), "p50; p99 "+figure.Duration(p99)
 	}
 	if o.filter.Developer == "" && (o.filter.Team != "" || o.filter.Model != "") {
 		t.Detail += ", of everything"
 	}
 	return t
-}
-
-func totalTokensCompact(c ledger.Counts) string {
-	prefix := ""
-	switch {
-	case c.Missing > 0:
-		prefix = "≥ "
-	case c.Estimated > 0:
-		prefix = "~"
-	}
-	return prefix + compact(c.Usage.Total)
 }

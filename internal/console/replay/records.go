@@ -191,17 +191,6 @@ func (v *view) item(e exchange.Exchange) error {
 	return v.page("Item of "+e.ID, "item-page", itemPage{e, item, raw})
 }
 
-// size is a number of bytes for people.
-func size(n any) string {
-	switch n := n.(type) {
-	case int:
-		return conversation.Size(n)
-	case int64:
-		return conversation.Size(int(n))
-	}
-	return ""
-}
-
 // side is which side of a record the address names.
 func (v *view) side() (record.Side, error) {
 	switch side := record.Side(v.r.URL.Query().Get("side")); side {

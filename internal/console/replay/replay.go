@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/console/figure"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/record"
@@ -120,21 +121,15 @@ func Handler(c Config) http.Handler {
 
 // functions are what the templates call.
 func functions() template.FuncMap {
-	return template.FuncMap{
-		"thousands": thousands, "plural": plural, "duration": duration, "cost": cost, "tokens": tokens,
-		"cachedShare": cachedShare, "totalCost": totalCost, "totalTokens": totalTokens,
-		"speaker": speaker, "outcome": outcomeWords, "size": size, "line": line, "shortID": shortID,
+	return figure.Functions(template.FuncMap{
+		"speaker": speaker, "outcome": outcomeWords, "line": line, "shortID": shortID,
 		"moment":         func(t time.Time) string { return t.UTC().Format(time.DateTime) },
 		"clock":          func(t time.Time) string { return t.UTC().Format(time.TimeOnly) },
-		"int64":          func(n int) int64 { return int64(n) },
-		"took":           func(e exchange.Exchange) string { return micros(e.DurationMicros) },
-		"firstByte":      func(e exchange.Exchange) string { return micros(e.FirstByteMicros) },
-		"added":          func(e exchange.Exchange) string { return micros(e.AddedMicros) },
 		"recordsPath":    func() string { return recordsPath },
 		"recordAddress":  recordAddress,
 		"sessionAddress": sessionAddress,
 		"static":         func(name string) string { return staticPath + "/" + name },
-	}
+	})
 }
 
 // failure is an error that a visitor is told with a status.

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"codex-proxy/internal/console/figure"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
 )
@@ -142,7 +143,7 @@ func (v *view) hits(w io.Writer, f filter, query record.Query) error {
 			break
 		}
 		if now.Sub(begun) > searchTime {
-			p.Why = "It ended after " + duration(searchTime) + ": narrow the days, and search on from there."
+			p.Why = "It ended after " + figure.Duration(searchTime) + ": narrow the days, and search on from there."
 			break
 		}
 	}

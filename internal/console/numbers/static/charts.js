@@ -15,7 +15,7 @@
 
   function exact(value, unit) {
     if (unit !== "usd") return Math.round(value).toLocaleString("en");
-    const digits = value > 0 && value < 0.01 ? 4 : 2;
+    const digits = value > 0 && value < 1 ? 4 : 2; // as the page writes amounts
     return "$" + value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   }
 

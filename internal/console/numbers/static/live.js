@@ -13,8 +13,8 @@
   let paused = false;
 
   function size(bytes) {
-    for (const [least, unit] of [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]]) {
-      if (bytes >= least) return (bytes / least).toFixed(1) + " " + unit;
+    for (const [least, unit, name, places] of [[999950000, 1e9, "GB", 1], [999500, 1e6, "MB", 1], [1000, 1e3, "KB", 0]]) {
+      if (bytes >= least) return (bytes / unit).toFixed(places) + " " + name;
     }
     return bytes + " B";
   }
