@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/terminal"
@@ -87,12 +85,11 @@ func (r *recordSearchCommand) Run(c *console) error {
 }
 
 func asSearchHit(s record.Searched, hit record.Hit) searchHit {
+	hit = hit.Whole()
 	return searchHit{
 		ID: s.Exchange.ID, Developer: s.Exchange.Developer, Started: s.Exchange.Started, Session: s.Exchange.Session,
 		Where: hit.Side, Count: hit.Count,
-		Before: strings.ToValidUTF8(wholeStart(hit.Before), "\uFFFD"),
-		Match:  strings.ToValidUTF8(hit.Match, "\uFFFD"),
-		After:  strings.ToValidUTF8(wholeEnd(hit.After), "\uFFFD"),
+		Before: hit.Before, Match: hit.Match, After: hit.After,
 	}
 }
 
@@ -109,25 +106,4 @@ func (h searchHit) text() string {
 	}
 	return fmt.Sprintf("%s  %s  %s  %s%s\n    %s\n",
 		terminal.Safe(h.ID), h.Started.UTC().Format(time.DateTime), h.Where, terminal.Safe(h.Developer), more, terminal.Safe(context))
-}
-
-// wholeStart drops the rest of a character that text begins within.
-func wholeStart(text string) string {
-	for i := 0; i < utf8.UTFMax-1 && text != "" && !utf8.RuneStart(text[0]); i++ {
-		text = text[1:]
-	}
-	return text
-}
-
-// wholeEnd drops the part of a character that text ends within.
-func wholeEnd(text string) string {
-	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
-		if end := text[len(text)-i:]; utf8.RuneStart(end[0]) {
-			if !utf8.FullRuneInString(end) {
-				return text[:len(text)-i]
-			}
-			return text
-		}
-	}
-	return text
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/ledger"
 )
@@ -75,14 +76,14 @@ func (c *Console) change(do func(ctx context.Context, viewer access.Viewer, id s
 func (c *Console) answer(w http.ResponseWriter, r *http.Request, answer any, err error) {
 	switch {
 	case errors.Is(err, developer.ErrNotFound):
-		apiError(w, http.StatusNotFound, "not_found", "there is no such developer or token")
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusNotFound, Code: "not_found", Text: "there is no such developer or token"})
 	case errors.As(err, new(undecided)):
-		apiError(w, http.StatusConflict, "not_to_decide", err.Error())
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusConflict, Code: "not_to_decide", Text: err.Error()})
 	case errors.Is(err, developer.ErrNotActive):
-		apiError(w, http.StatusConflict, "not_active", "the token is no longer active")
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusConflict, Code: "not_active", Text: "the token is no longer active"})
 	case err != nil:
 		c.Log.Error("a call of the API failed", "path", r.URL.Path, "error", err)
-		apiError(w, http.StatusServiceUnavailable, "unavailable", "a store does not answer just now: try again soon")
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "a store does not answer just now: try again soon"})
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(answer) // the caller may be gone

@@ -15,7 +15,6 @@ import (
 	"crypto/subtle"
 	"embed"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"html/template"
 	"io"
@@ -26,6 +25,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/ledger"
 )
@@ -110,7 +110,7 @@ const (
 	tokensPath  = "/console/tokens"
 	settingPath = "/console/settings"
 	mePath      = "/console/me"
-	apiPath     = "/api/v1/"
+	apiPath     = visit.APIPath
 )
 
 // Owns reports whether a path is the console's.
@@ -173,7 +173,7 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		}
 		if r.Method == http.MethodPost {
 			r.Body = http.MaxBytesReader(w, r.Body, formLimit)
-			if !strings.HasPrefix(r.URL.Path, apiPath) { // which takes no cookie
+			if !visit.IsCall(r) { // which takes no cookie
 				if err := sites.Check(r); err != nil || !c.formFits(r) {
 					c.say(w, r, http.StatusForbidden, "Not done", "This form was not posted by a page of the console, or is too old. Go back, load the page again, and repeat what you wanted to do.")
 					return
@@ -271,7 +271,7 @@ func developerViewer(id string) access.Viewer {
 // Who returns who asks. It answers the request itself, and returns false, when nobody
 // is signed in: a page by leading to the sign-in, the API with 401.
 func (c *Console) Who(w http.ResponseWriter, r *http.Request) (access.Viewer, bool) {
-	if strings.HasPrefix(r.URL.Path, apiPath) {
+	if visit.IsCall(r) {
 		return c.caller(w, r)
 	}
 	s, viewer, ok := c.session(r)
@@ -297,25 +297,18 @@ func (c *Console) caller(w http.ResponseWriter, r *http.Request) (access.Viewer,
 	switch {
 	case err != nil:
 		c.Log.Error("who calls the API cannot be looked up", "error", err)
-		apiError(w, http.StatusServiceUnavailable, "unavailable", "a store does not answer just now: try again soon")
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "a store does not answer just now: try again soon"})
 	case !strings.EqualFold(scheme, "Bearer"):
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		apiError(w, http.StatusUnauthorized, "no_credential", "send Authorization: Bearer and a credential of 'codex-proxy console token add'")
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusUnauthorized, Code: "no_credential", Text: "send Authorization: Bearer and a credential of 'codex-proxy console token add'"})
 	default:
 		if person, ok := b.holder(strings.TrimSpace(text), true, c.Now()); ok {
 			return c.viewer(person), true
 		}
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		apiError(w, http.StatusUnauthorized, "wrong_credential", "this credential is not known, or no longer valid")
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusUnauthorized, Code: "wrong_credential", Text: "this credential is not known, or no longer valid"})
 	}
 	return access.Viewer{}, false
-}
-
-// apiError answers a call of the API with an error.
-func apiError(w http.ResponseWriter, status int, code, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": code, "message": message}}) // the caller may be gone
 }
 
 // Name returns what the viewer sees in a developer's place.
@@ -444,8 +437,8 @@ func (c *Console) allowed(w http.ResponseWriter, r *http.Request, may func(acces
 		return viewer, true
 	}
 	const no = "This is not for your role"
-	if strings.HasPrefix(r.URL.Path, apiPath) {
-		apiError(w, http.StatusForbidden, "not_allowed", "this is not for the role "+string(viewer.Role))
+	if visit.IsCall(r) {
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusForbidden, Code: "not_allowed", Text: "this is not for the role " + string(viewer.Role)})
 	} else {
 		c.say(w, r, http.StatusForbidden, no, no+" ("+string(viewer.Role)+"). Ask whoever runs the proxy.")
 	}

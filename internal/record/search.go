@@ -5,7 +5,9 @@ import (
 	"errors"
 	"iter"
 	"runtime"
+	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"codex-proxy/internal/exchange"
 )
@@ -35,6 +37,26 @@ type Hit struct {
 	Before, Match, After string
 	// Count is how often the text occurs.
 	Count int
+}
+
+// Whole returns the hit as text: without the parts of characters that Before and After
+// begin and end with, and with U+FFFD in the place of bytes that are no character.
+func (h Hit) Whole() Hit {
+	for i := 0; i < utf8.UTFMax-1 && h.Before != "" && !utf8.RuneStart(h.Before[0]); i++ {
+		h.Before = h.Before[1:]
+	}
+	for i := 1; i < utf8.UTFMax && i <= len(h.After); i++ {
+		if end := h.After[len(h.After)-i:]; utf8.RuneStart(end[0]) {
+			if !utf8.FullRuneInString(end) {
+				h.After = h.After[:len(h.After)-i]
+			}
+			break
+		}
+	}
+	for _, text := range []*string{&h.Before, &h.Match, &h.After} {
+		*text = strings.ToValidUTF8(*text, "\uFFFD")
+	}
+	return h
 }
 
 // Search looks for a text in the bodies of the records that the filter chooses

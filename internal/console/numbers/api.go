@@ -1,54 +1,23 @@
 package numbers
 
 import (
-	"encoding/json"
-	"net/http"
 	"time"
 
 	"codex-proxy/internal/ledger"
 )
 
-// countsJSON is what exchanges add up to, for programs. Tokens and costs of which
-// nothing is known are null.
+// countsJSON is what exchanges add up to, for programs.
 type countsJSON struct {
-	Requests         int64  `json:"requests"`
+	ledger.CountsJSON
+
 	ActiveDevelopers *int64 `json:"active_developers,omitempty"`
-	InputTokens      *int64 `json:"input_tokens"`
-	CachedTokens     *int64 `json:"cached_tokens"`
-	CacheWriteTokens *int64 `json:"cache_write_tokens"`
-	OutputTokens     *int64 `json:"output_tokens"`
-	ReasoningTokens  *int64 `json:"reasoning_tokens"`
-	TotalTokens      *int64 `json:"total_tokens"`
-	CostUSD          any    `json:"cost_usd"`
-	Errors           int64  `json:"errors"`
-	ErrorsOpenAI     int64  `json:"errors_openai"`
-	ErrorsProxy      int64  `json:"errors_proxy"`
-	ErrorsClient     int64  `json:"errors_client"`
-	Refused          int64  `json:"refused"`
-	Warmups          int64  `json:"warmups"`
-	Unpriced         int64  `json:"unpriced"`
-	Estimated        int64  `json:"estimated"`
-	Missing          int64  `json:"missing_usage"`
-	SecretsReported  int64  `json:"secrets_reported"`
-	SecretsRedacted  int64  `json:"secrets_redacted"`
-	SecretsBlocked   int64  `json:"secrets_blocked"`
 }
 
 func newCountsJSON(g *group) countsJSON {
-	c := countsJSON{
-		Requests: g.Requests, CostUSD: costUSD(g.Counts),
-		Errors: g.Errors, ErrorsOpenAI: g.ErrorsBy.OpenAI, ErrorsProxy: g.ErrorsBy.Proxy, ErrorsClient: g.ErrorsBy.Client,
-		Refused: g.Refused, Warmups: g.Warmups, Unpriced: g.Unpriced, Estimated: g.Estimated, Missing: g.Missing,
-		SecretsReported: g.Secrets.Reported, SecretsRedacted: g.Secrets.Redacted, SecretsBlocked: g.Secrets.Blocked,
-	}
+	c := countsJSON{CountsJSON: g.Counts.JSON()}
 	if g.developers != nil {
 		n := g.Developers()
 		c.ActiveDevelopers = &n
-	}
-	if !g.TokensUnknown() {
-		u := g.Usage
-		c.InputTokens, c.CachedTokens, c.CacheWriteTokens, c.OutputTokens = &u.Input, &u.Cached, &u.CacheWrite, &u.Output
-		c.ReasoningTokens, c.TotalTokens = &u.Reasoning, &u.Total
 	}
 	return c
 }
@@ -96,7 +65,7 @@ func (v *view) overviewJSON() error {
 	if o.before != nil {
 		answer["previous"] = newCountsJSON(&o.before.Total)
 	}
-	return v.tell(http.StatusOK, answer)
+	return v.Tell(answer)
 }
 
 // percentiles are the times that the proxy added, in microseconds; null if there
@@ -124,7 +93,7 @@ type usageRow struct {
 // usageJSON answers as 'codex-proxy usage --json' does.
 func (v *view) usageJSON() error {
 	groupings := []ledger.By{ledger.ByDeveloper, ledger.ByTeam, ledger.ByModel, ledger.ByDay}
-	if v.viewer.Lists() {
+	if v.Viewer.Lists() {
 		groupings = append(groupings, ledger.BySession)
 	}
 	f, err := v.filter(groupings...)
@@ -132,10 +101,10 @@ func (v *view) usageJSON() error {
 		return err
 	}
 	from, to := startOfDay(f.first, f.zone), startOfDay(f.last.AddDate(0, 0, 1), f.zone)
-	if err := v.unmask(v.r.Context(), &f, from, to); err != nil {
+	if err := v.unmask(v.R.Context(), &f, from, to); err != nil {
 		return err
 	}
-	report, err := ledger.NewReport(v.r.Context(), v.Ledger, f.ledger(f.By, from, to))
+	report, err := ledger.NewReport(v.R.Context(), v.Ledger, f.ledger(f.By, from, to))
 	if err != nil {
 		return err
 	}
@@ -156,7 +125,7 @@ func (v *view) usageJSON() error {
 		}
 		rows = append(rows, row)
 	}
-	return v.tell(http.StatusOK, map[string]any{
+	return v.Tell(map[string]any{
 		"from": f.From, "to": f.To, "timezone": f.Zone, "by": f.By, "records": report.Total.Records,
 		"rows": rows, "total": newUsageRow(report.Total),
 	})
@@ -164,17 +133,4 @@ func (v *view) usageJSON() error {
 
 func newUsageRow(r ledger.Row) usageRow {
 	return usageRow{Models: r.Models, countsJSON: newCountsJSON(&group{Counts: r.Counts})}
-}
-
-// tell answers a program.
-func (v *view) tell(status int, what any) error {
-	raw, err := json.Marshal(what)
-	if err != nil {
-		return err
-	}
-	v.w.Header().Set("Content-Type", "application/json")
-	v.begun = true
-	v.w.WriteHeader(status)
-	_, err = v.w.Write(append(raw, '\n'))
-	return err
 }

@@ -3,11 +3,12 @@ package numbers
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
 
+	"codex-proxy/internal/console/visit"
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/terminal"
 )
@@ -21,7 +22,7 @@ func (v *view) overviewCSV() error {
 	}
 	m, _ := findMetric(o.filter.Metric)
 	var lines [][]string
-	table := v.r.URL.Query().Get("table")
+	table := v.R.URL.Query().Get("table")
 	switch table {
 	case "groups":
 		lines = append(lines, append([]string{string(o.filter.By)}, countColumns...))
@@ -45,7 +46,7 @@ func (v *view) overviewCSV() error {
 				decimals(t.Requests, t.Warmups, t.Errors, t.ErrorsBy.OpenAI, t.ErrorsBy.Proxy, t.ErrorsBy.Client)...))
 		}
 	default:
-		return badRequest("There is no such table: they are groups, steps and errors.")
+		return visit.BadRequest("There is no such table: they are groups, steps and errors.")
 	}
 	return v.csv("overview-"+table+"-"+o.filter.From+"-"+o.filter.To, lines)
 }
@@ -73,8 +74,8 @@ func countCells(g *group) []string {
 	if !g.TokensUnknown() {
 		tokens = decimals(g.Usage.Input, g.Usage.Cached, g.Usage.Output, g.Usage.Reasoning, g.Usage.Total)
 	}
-	if known, ok := costUSD(g.Counts).(json.Number); ok {
-		cost = known.String()
+	if !g.CostUnknown() {
+		cost = exchange.USD(g.CostNanos).String()
 	}
 	cells := append(decimals(g.Requests, g.Developers()), tokens...)
 	return append(append(cells, cost), decimals(
@@ -104,10 +105,8 @@ func (v *view) csv(name string, lines [][]string) error {
 	if err := w.Error(); err != nil {
 		return err
 	}
-	v.w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	v.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
-	v.begun = true
-	_, err := v.w.Write(file.Bytes())
+	v.W.Header().Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
+	_, err := v.File("text/csv; charset=utf-8").Write(file.Bytes())
 	return err
 }
 

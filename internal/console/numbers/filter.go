@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/ledger"
 )
 
@@ -58,7 +59,7 @@ const defaultRange = "7d"
 
 // filter reads what is asked for from the address. by are the groupings that can
 // be asked for.
-func (v *view) filter(by ...ledger.By) (filter, error) { return v.filterOf(v.r.URL.Query(), by...) }
+func (v *view) filter(by ...ledger.By) (filter, error) { return v.filterOf(v.R.URL.Query(), by...) }
 
 func (v *view) filterOf(q url.Values, by ...ledger.By) (filter, error) {
 	f := filter{
@@ -67,8 +68,8 @@ func (v *view) filterOf(q url.Values, by ...ledger.By) (filter, error) {
 		Developer: q.Get("developer"), Team: q.Get("team"), Model: q.Get("model"), Compare: q.Get("compare") != "no",
 		zone: v.Zone, usual: v.Zone.String(),
 	}
-	if v.viewer.Only != "" {
-		f.Developer, f.Fixed = v.viewer.Only, true
+	if v.Viewer.Only != "" {
+		f.Developer, f.Fixed = v.Viewer.Only, true
 	}
 	if f.By == "" {
 		f.By = ledger.ByTeam
@@ -77,18 +78,18 @@ func (v *view) filterOf(q url.Values, by ...ledger.By) (filter, error) {
 		}
 	}
 	if !slices.Contains(by, f.By) {
-		return f, badRequest("There is no such grouping: they are %v.", by)
+		return f, visit.BadRequest("There is no such grouping: they are %v.", by)
 	}
 	if f.Metric == "" {
 		f.Metric = metrics[0].Name
 	}
 	if _, ok := findMetric(f.Metric); !ok {
-		return f, badRequest("There is no such number: they are %s.", strings.Join(metricNames(), ", "))
+		return f, visit.BadRequest("There is no such number: they are %s.", strings.Join(metricNames(), ", "))
 	}
 	if f.Zone != "" {
 		zone, err := time.LoadLocation(f.Zone)
 		if err != nil || f.Zone == "Local" {
-			return f, badRequest("This is no time zone: give a name such as UTC or Europe/Berlin.")
+			return f, visit.BadRequest("This is no time zone: give a name such as UTC or Europe/Berlin.")
 		}
 		f.zone = zone
 	}
@@ -103,10 +104,10 @@ func (f filter) Location() *time.Location { return f.zone }
 func (f *filter) days(today time.Time) (err error) {
 	if f.From != "" || f.To != "" {
 		f.Range = ""
-		if f.last, err = day(f.To, today); err != nil {
+		if f.last, err = visit.Day(f.To, today); err != nil {
 			return err
 		}
-		if f.first, err = day(f.From, f.last); err != nil {
+		if f.first, err = visit.Day(f.From, f.last); err != nil {
 			return err
 		}
 	} else {
@@ -119,28 +120,17 @@ func (f *filter) days(today time.Time) (err error) {
 			}
 		}
 		if f.last.IsZero() {
-			return badRequest("There is no range of this name.")
+			return visit.BadRequest("There is no range of this name.")
 		}
 	}
 	if f.last.Before(f.first) {
-		return badRequest("The first day, %s, is after the last, %s.", f.first.Format(time.DateOnly), f.last.Format(time.DateOnly))
+		return visit.BadRequest("The first day, %s, is after the last, %s.", f.first.Format(time.DateOnly), f.last.Format(time.DateOnly))
 	}
 	if daysBetween(f.first, f.last) > mostDays || f.first.Year() < 2000 {
-		return badRequest("This is too long a time: choose at most 20 years.")
+		return visit.BadRequest("This is too long a time: choose at most 20 years.")
 	}
 	f.From, f.To = f.first.Format(time.DateOnly), f.last.Format(time.DateOnly)
 	return nil
-}
-
-func day(text string, otherwise time.Time) (time.Time, error) {
-	if text == "" {
-		return otherwise, nil
-	}
-	at, err := time.Parse(time.DateOnly, text)
-	if err != nil {
-		return at, badRequest("A day is written as 2026-02-16.")
-	}
-	return at, nil
 }
 
 // query is the address of what is asked for, with some of it changed.

@@ -1,13 +1,12 @@
 package numbers
 
 import (
-	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/terminal"
@@ -25,7 +24,7 @@ type findingsFilter struct {
 
 // findingsFilter reads what is asked for from the address.
 func (v *view) findingsFilter() (findingsFilter, error) {
-	q := v.r.URL.Query()
+	q := v.R.URL.Query()
 	if q.Get("range") == "" && q.Get("from") == "" && q.Get("to") == "" {
 		q.Set("range", "30d")
 	}
@@ -34,9 +33,9 @@ func (v *view) findingsFilter() (findingsFilter, error) {
 	switch {
 	case err != nil:
 	case f.Mode != "" && becameWords[exchange.FindingMode(f.Mode)] == "":
-		err = badRequest("What became of a secret is report, redact or block.")
+		err = visit.BadRequest("What became of a secret is report, redact or block.")
 	case f.Mark != "" && markWords[ledger.MarkedAs(f.Mark)] == "":
-		err = badRequest("A secret is marked rotated, false-positive or open.")
+		err = visit.BadRequest("A secret is marked rotated, false-positive or open.")
 	}
 	return f, err
 }
@@ -76,7 +75,7 @@ func (f finding) Address() string { return findingsPath + "/" + url.PathEscape(f
 // findings returns the incidents that a viewer asks for and may see.
 func (v *view) findings(f findingsFilter) ([]finding, error) {
 	from, to := startOfDay(f.first, f.zone), startOfDay(f.last.AddDate(0, 0, 1), f.zone)
-	incidents, err := v.Ledger.Incidents(v.r.Context(), ledger.IncidentQuery{
+	incidents, err := v.Ledger.Incidents(v.R.Context(), ledger.IncidentQuery{
 		From: from, To: to, Developer: f.whose, Team: f.Team, Rule: f.Rule, Mode: exchange.FindingMode(f.Mode),
 	})
 	if err != nil {
@@ -97,7 +96,7 @@ func (v *view) findings(f findingsFilter) ([]finding, error) {
 }
 
 func (v *view) marks() (map[string]ledger.Mark, error) {
-	all, err := v.Marks.Marks(v.r.Context())
+	all, err := v.Marks.Marks(v.R.Context())
 	marks := make(map[string]ledger.Mark, len(all))
 	for _, m := range all {
 		marks[m.Fingerprint] = m
@@ -158,7 +157,7 @@ func (v *view) findingsList() error {
 	for _, m := range []choice{{"", "All"}, {"open", "Open"}, {"rotated", "Rotated"}, {"false-positive", "False positives"}} {
 		page.Marks = append(page.Marks, link{m.Label, findingsPath + f.query("mark", m.Value), m.Value == f.Mark})
 	}
-	return v.page("Findings", "findings", page)
+	return v.Page("Findings", "findings", page)
 }
 
 func (v *view) findingsCSV() error {
@@ -212,12 +211,12 @@ const mostSightings = 200
 // one finds the secret that the address names, and what the viewer may see of it.
 func (v *view) one() (findingPage, error) {
 	page := findingPage{Form: v.form(), Zone: v.Zone}
-	fingerprint := v.r.PathValue("id")
-	none := failure{http.StatusNotFound, "There is no such finding."}
+	fingerprint := v.R.PathValue("id")
+	none := visit.NotFound("There is no such finding.")
 	if (ledger.Mark{Fingerprint: fingerprint, As: ledger.Open}).Validate() != nil {
 		return page, none
 	}
-	incidents, err := v.Ledger.Incidents(v.r.Context(), ledger.IncidentQuery{Fingerprint: fingerprint, Developer: v.viewer.Only})
+	incidents, err := v.Ledger.Incidents(v.R.Context(), ledger.IncidentQuery{Fingerprint: fingerprint, Developer: v.Viewer.Only})
 	if err != nil {
 		return page, err
 	}
@@ -229,16 +228,16 @@ func (v *view) one() (findingPage, error) {
 		return page, err
 	}
 	page.finding = v.finding(incidents[0], marks)
-	for s, err := range v.Ledger.Sightings(v.r.Context(), fingerprint) {
+	for s, err := range v.Ledger.Sightings(v.R.Context(), fingerprint) {
 		if err != nil {
 			return page, err
 		}
-		if v.viewer.Only != "" && v.viewer.Only != s.Developer {
+		if v.Viewer.Only != "" && v.Viewer.Only != s.Developer {
 			continue
 		}
 		seen := sighting{Sighting: s, Name: terminal.Safe(v.name(s.Developer)), Became: becameWords[s.Mode]}
 		seen.Path, seen.Rule = terminal.Safe(s.Path), terminal.Safe(s.Rule)
-		if !v.viewer.Pseudonyms {
+		if !v.Viewer.Pseudonyms {
 			seen.Record = "/console/records/" + url.PathEscape(s.Exchange)
 			if s.Session != "" {
 				seen.SessionAddress = "/console/sessions/view?" + url.Values{"developer": {s.Developer}, "session": {s.Session}, "exchange": {s.Exchange}}.Encode() + "#exchange-" + url.PathEscape(s.Exchange)
@@ -261,19 +260,19 @@ func (v *view) findingPage() error {
 	if err != nil {
 		return err
 	}
-	return v.page("Finding "+page.Short(), "finding", page)
+	return v.Page("Finding "+page.Short(), "finding", page)
 }
 
 // markForm marks the secret that the address names.
 func (v *view) markForm() error {
 	page, err := v.one()
 	if err == nil {
-		_, err = v.mark(page.Fingerprint, v.r.PostFormValue("as"), v.r.PostFormValue("note"))
+		_, err = v.mark(page.Fingerprint, v.R.PostFormValue("as"), v.R.PostFormValue("note"))
 	}
 	if err != nil {
 		return err
 	}
-	http.Redirect(v.w, v.r, page.Address(), http.StatusSeeOther)
+	http.Redirect(v.W, v.R, page.Address(), http.StatusSeeOther)
 	return nil
 }
 
@@ -283,32 +282,29 @@ func (v *view) markJSON() error {
 	if err != nil {
 		return err
 	}
-	const most = 16 << 10
 	var asked struct {
 		As   string `json:"as"`
 		Note string `json:"note"`
 	}
-	decoder := json.NewDecoder(io.LimitReader(v.r.Body, most))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&asked); err != nil {
-		return badRequest(`Send JSON such as {"as": "rotated", "note": "…"}.`)
+	if err := visit.ReadJSON(v.W, v.R, &asked, `{"as": "rotated", "note": "…"}`); err != nil {
+		return err
 	}
 	m, err := v.mark(page.Fingerprint, asked.As, asked.Note)
 	if err != nil {
 		return err
 	}
-	return v.tell(http.StatusOK, map[string]any{"fingerprint": page.Fingerprint, "mark": newMarkJSON(&m)})
+	return v.Tell(map[string]any{"fingerprint": page.Fingerprint, "mark": newMarkJSON(&m)})
 }
 
 func (v *view) mark(fingerprint, as, note string) (ledger.Mark, error) {
-	m := ledger.Mark{Fingerprint: fingerprint, As: ledger.MarkedAs(as), Note: strings.TrimSpace(note), By: v.viewer.Name, At: v.Now().UTC()}
+	m := ledger.Mark{Fingerprint: fingerprint, As: ledger.MarkedAs(as), Note: strings.TrimSpace(note), By: v.Viewer.Name, At: v.Now().UTC()}
 	if err := m.Validate(); err != nil {
-		return m, badRequest("%s.", terminal.Safe(err.Error()))
+		return m, visit.BadRequest("%s.", terminal.Safe(err.Error()))
 	}
-	if err := v.Marks.Mark(v.r.Context(), m); err != nil {
+	if err := v.Marks.Mark(v.R.Context(), m); err != nil {
 		return m, err
 	}
-	v.Log.InfoContext(v.r.Context(), "a secret was marked", "fingerprint", fingerprint, "as", as, "by", v.viewer.Name)
+	v.Log.InfoContext(v.R.Context(), "a secret was marked", "fingerprint", fingerprint, "as", as, "by", v.Viewer.Name)
 	return m, nil
 }
 
@@ -378,7 +374,7 @@ func (v *view) findingsJSON() error {
 	for _, one := range found {
 		all = append(all, newFindingJSON(one))
 	}
-	return v.tell(http.StatusOK, map[string]any{"from": f.From, "to": f.To, "timezone": f.Zone, "findings": all})
+	return v.Tell(map[string]any{"from": f.From, "to": f.To, "timezone": f.Zone, "findings": all})
 }
 
 func (v *view) findingJSON() error {
@@ -392,5 +388,5 @@ func (v *view) findingJSON() error {
 			s.Exchange, s.Started, s.Name, s.Team, s.Session, s.Rule, s.Mode, s.Path, s.Places, s.New, s.Outcome,
 		})
 	}
-	return v.tell(http.StatusOK, answer)
+	return v.Tell(answer)
 }

@@ -4,8 +4,6 @@ import (
 	"html/template"
 
 	"codex-proxy/internal/console/figure"
-	"codex-proxy/internal/exchange"
-	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/terminal"
 )
 
@@ -35,12 +33,4 @@ func (m metric) plot(value int64) float64 {
 		return float64(value) / 1e9
 	}
 	return float64(value)
-}
-
-// costUSD is a cost for programs; nil when nothing is known of it.
-func costUSD(c ledger.Counts) any {
-	if c.CostUnknown() {
-		return nil
-	}
-	return exchange.USD(c.CostNanos)
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/ledger"
 )
 
@@ -111,7 +112,7 @@ func (t *tally) ranked(m metric) []string {
 // unmask finds the developer whose pseudonym the filter names, for a viewer who
 // sees no others. A name that is nobody's chooses nobody.
 func (v *view) unmask(ctx context.Context, f *filter, from, to time.Time) error {
-	if !v.viewer.Pseudonyms || f.Developer == "" || f.Fixed {
+	if !v.Viewer.Pseudonyms || f.Developer == "" || f.Fixed {
 		return nil
 	}
 	f.whose = ""
@@ -124,7 +125,7 @@ func (v *view) unmask(ctx context.Context, f *filter, from, to time.Time) error 
 			return nil
 		}
 	}
-	return failure{404, "Nobody of this name used the proxy in this time."}
+	return visit.NotFound("Nobody of this name used the proxy in this time.")
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/console/figure"
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/terminal"
 )
@@ -42,7 +43,7 @@ type stream struct {
 // streams are the exchanges that the viewer may see running.
 func (v *view) streams() []stream {
 	all := []stream{}
-	for _, e := range v.running(filter{whose: v.viewer.Only}) {
+	for _, e := range v.running(filter{whose: v.Viewer.Only}) {
 		all = append(all, stream{
 			ID: e.ID, Started: e.Started, Seconds: v.Now().Sub(e.Started).Round(100 * time.Millisecond).Seconds(),
 			Developer: terminal.Safe(v.name(e.Developer)), Team: terminal.Safe(e.Team), Session: terminal.Safe(e.Session), Client: terminal.Safe(e.Client),
@@ -86,39 +87,39 @@ type form struct {
 	Hidden  any
 }
 
-func (v *view) form() form { return form{v.viewer.Changes(), v.Frame.Hidden(v.r)} }
+func (v *view) form() form { return form{v.Viewer.Changes(), v.Frame.Hidden(v.R)} }
 
 func (v *view) live() error {
-	return v.page("Live", "live", livePage{Streams: v.streams(), Form: v.form(), At: v.Now().In(v.Zone)})
+	return v.Page("Live", "live", livePage{Streams: v.streams(), Form: v.form(), At: v.Now().In(v.Zone)})
 }
 
 // liveJSON tells the page's script, and programs, what runs.
 func (v *view) liveJSON() error {
-	return v.tell(http.StatusOK, map[string]any{"at": v.Now().UTC(), "running": v.streams()})
+	return v.Tell(map[string]any{"at": v.Now().UTC(), "running": v.streams()})
 }
 
 // stopForm stops the exchange that a page's form names.
 func (v *view) stopForm() error {
-	if err := v.stop(v.r.PostFormValue("id")); err != nil {
+	if err := v.stop(v.R.PostFormValue("id")); err != nil {
 		return err
 	}
-	http.Redirect(v.w, v.r, livePath, http.StatusSeeOther)
+	http.Redirect(v.W, v.R, livePath, http.StatusSeeOther)
 	return nil
 }
 
 // stopJSON stops the exchange that a program names.
 func (v *view) stopJSON() error {
-	id := v.r.PathValue("id")
+	id := v.R.PathValue("id")
 	if err := v.stop(id); err != nil {
 		return err
 	}
-	return v.tell(http.StatusOK, map[string]any{"id": id, "stopping": true})
+	return v.Tell(map[string]any{"id": id, "stopping": true})
 }
 
 func (v *view) stop(id string) error {
-	if !v.Stop(id, v.viewer.Name) {
-		return failure{http.StatusNotFound, "This exchange does not run here any more."}
+	if !v.Stop(id, v.Viewer.Name) {
+		return visit.NotFound("This exchange does not run here any more.")
 	}
-	v.Log.InfoContext(v.r.Context(), "an exchange was stopped", "id", id, "by", v.viewer.Name)
+	v.Log.InfoContext(v.R.Context(), "an exchange was stopped", "id", id, "by", v.Viewer.Name)
 	return nil
 }

@@ -14,18 +14,15 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"html/template"
-	"io"
 	"io/fs"
 	"iter"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 )
@@ -47,13 +44,7 @@ type Ledger interface {
 
 // Frame is what the console has around these pages.
 type Frame interface {
-	// Who returns who asks, a page or the API. It answers the request itself, and
-	// returns false, when nobody is signed in.
-	Who(w http.ResponseWriter, r *http.Request) (access.Viewer, bool)
-	// Layout writes a page with the given title around what body writes.
-	Layout(w http.ResponseWriter, r *http.Request, title string, body func(io.Writer) error) error
-	// Hidden returns the fields that a form must have to be posted.
-	Hidden(r *http.Request) template.HTML
+	visit.Frame
 	// Name returns what the viewer sees in a developer's place: the name, or a
 	// pseudonym that is always the same for one developer.
 	Name(viewer access.Viewer, developer string) string
@@ -81,14 +72,14 @@ var files embed.FS
 // pages answers for all pages and for the API.
 type pages struct {
 	Config
-	templates *template.Template
+	site *visit.Site
 }
 
 // Handler returns the pages below /console/overview, /console/findings and
 // /console/live, and what the API tells of them. The frame protects forms that are posted from other sites, and limits
 // what pages may load; see Frame.
 func Handler(c Config) http.Handler {
-	p := &pages{Config: c, templates: template.Must(template.New("").Funcs(functions(edition())).ParseFS(files, "templates/*.html"))}
+	p := &pages{Config: c, site: &visit.Site{Frame: c.Frame, Log: c.Log, Templates: template.Must(template.New("").Funcs(functions(edition())).ParseFS(files, "templates/*.html"))}}
 	static, err := fs.Sub(files, "static")
 	if err != nil {
 		panic(err) // the directory is embedded
@@ -139,49 +130,22 @@ func cached(h http.Handler) http.Handler {
 	})
 }
 
-// failure is an error that a visitor is told with a status.
-type failure struct {
-	status int
-	text   string
-}
-
-func (f failure) Error() string { return f.text }
-
-func badRequest(format string, args ...any) error {
-	return failure{http.StatusBadRequest, fmt.Sprintf(format, args...)}
-}
-
 // view is one request by someone who is signed in.
 type view struct {
 	*pages
-	w      http.ResponseWriter
-	r      *http.Request
-	viewer access.Viewer
-	// begun says that the answer has begun to be written.
-	begun bool
+	*visit.Visit
 }
 
 // seen makes a handler of a page that everybody may see who is signed in.
 func (p *pages) seen(page func(*view) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		viewer, ok := p.Frame.Who(w, r)
-		if !ok {
-			return
-		}
-		v := &view{pages: p, w: w, r: r, viewer: viewer}
-		if err := page(v); err != nil {
-			v.fail(err)
-		}
-	}
+	return p.site.Handler(func(v *visit.Visit) error { return page(&view{p, v}) })
 }
 
 // listed makes a handler of a page for those who may see which exchanges there are.
 func (p *pages) listed(page func(*view) error) http.HandlerFunc {
 	return p.seen(func(v *view) error {
-		if !v.viewer.Lists() {
-			return failure{http.StatusForbidden, "Your role sees numbers, and not single exchanges."}
+		if !v.Viewer.Lists() {
+			return visit.Forbidden("Your role sees numbers, and not single exchanges.")
 		}
 		return page(v)
 	})
@@ -190,46 +154,12 @@ func (p *pages) listed(page func(*view) error) http.HandlerFunc {
 // changing makes a handler of what only those may do who may change things.
 func (p *pages) changing(act func(*view) error) http.HandlerFunc {
 	return p.seen(func(v *view) error {
-		if !v.viewer.Changes() {
-			return failure{http.StatusForbidden, "Only an administrator may do this."}
+		if !v.Viewer.Changes() {
+			return visit.Forbidden("Only an administrator may do this.")
 		}
 		return act(v)
 	})
 }
 
-// fail answers with an error. What went wrong inside is for the log alone.
-func (v *view) fail(err error) {
-	if v.r.Context().Err() != nil {
-		return // nobody waits for it
-	}
-	shown := failure{http.StatusInternalServerError, "This could not be read just now. The server's log says why."}
-	if !errors.As(err, &shown) {
-		v.Log.Error("a page of the console could not be made", "path", v.r.URL.Path, "error", err)
-	}
-	if v.begun {
-		return // what the visitor has is cut, and shows it
-	}
-	if strings.HasPrefix(v.r.URL.Path, apiPath) {
-		err = v.tell(shown.status, map[string]any{"error": map[string]string{"message": shown.text}})
-	} else {
-		v.w.WriteHeader(shown.status)
-		err = v.page("Not shown", "failure", shown.text)
-	}
-	if err != nil {
-		v.Log.Error("a page of the console could not be written", "path", v.r.URL.Path, "error", err)
-	}
-}
-
-// page writes a page of one template.
-func (v *view) page(title, name string, data any) error {
-	v.begun = true
-	return v.Frame.Layout(v.w, v.r, title, func(w io.Writer) error {
-		if err := v.templates.ExecuteTemplate(w, name, data); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
-		return nil
-	})
-}
-
 // name is what the viewer sees in a developer's place.
-func (v *view) name(developer string) string { return v.Frame.Name(v.viewer, developer) }
+func (v *view) name(developer string) string { return v.Frame.Name(v.Viewer, developer) }

@@ -30,7 +30,7 @@ func (v *view) read() (*overview, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := v.r.Context()
+	ctx := v.R.Context()
 	o := &overview{period: newPeriod(f.first, f.last, f.zone, v.Now())}
 	p := o.period
 	count := daysBetween(f.first, f.last) + 1
@@ -128,7 +128,7 @@ func (v *view) overview() error {
 	if err != nil {
 		return err
 	}
-	return v.page("Overview", "overview", v.overviewPage(o))
+	return v.Page("Overview", "overview", v.overviewPage(o))
 }
 
 func (v *view) overviewPage(o *overview) overviewPage {
@@ -247,7 +247,7 @@ func (v *view) todayTiles(o *overview) []tile {
 	if o.filter.Fixed {
 		tiles = append(tiles[:2], tiles[3])
 	}
-	if v.viewer.Lists() {
+	if v.Viewer.Lists() {
 		tiles[len(tiles)-1].Address = livePath
 	}
 	return tiles

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/exchange"
 )
 
@@ -28,50 +29,45 @@ const lookBackDays = 30
 
 // filter reads what a list is asked for from the address, or a form.
 func (v *view) filter() (filter, error) {
-	q := v.r.Form
+	q := v.R.Form
 	if q == nil {
-		q = v.r.URL.Query()
+		q = v.R.URL.Query()
 	}
 	f := filter{
-		Path: v.r.URL.Path, From: q.Get("from"), To: q.Get("to"), Developer: q.Get("developer"), Team: q.Get("team"),
+		Path: v.R.URL.Path, From: q.Get("from"), To: q.Get("to"), Developer: q.Get("developer"), Team: q.Get("team"),
 		Session: q.Get("session"), Model: q.Get("model"), Outcome: q.Get("outcome"), Origin: q.Get("origin"),
 		Refusal: q.Get("refusal"), Transport: q.Get("transport"), Status: q.Get("status"), Secrets: q.Get("secrets"),
 		before: q.Get("before"),
 	}
-	if v.viewer.Only != "" {
-		f.Developer, f.Fixed = v.viewer.Only, true
+	return f, v.complete(&f)
+}
+
+// complete finds what a list's filter means: its days, and whose exchanges the viewer
+// sees.
+func (v *view) complete(f *filter) error {
+	if v.Viewer.Only != "" {
+		f.Developer, f.Fixed = v.Viewer.Only, true
 	}
 	today := v.Now().UTC().Truncate(24 * time.Hour)
-	last, err := day(f.To, today)
+	last, err := visit.Day(f.To, today)
 	if err != nil {
-		return filter{}, err
+		return err
 	}
-	first, err := day(f.From, last.AddDate(0, 0, -lookBackDays))
+	first, err := visit.Day(f.From, last.AddDate(0, 0, -lookBackDays))
 	if err != nil {
-		return filter{}, err
+		return err
 	}
 	if last.Before(first) {
-		return filter{}, badRequest("The first day, %s, is after the last, %s.", f.From, f.To)
+		return visit.BadRequest("The first day, %s, is after the last, %s.", f.From, f.To)
 	}
 	f.from, f.to = first, last.AddDate(0, 0, 1)
 	f.From, f.To = first.Format(time.DateOnly), last.Format(time.DateOnly)
 	if f.Status != "" {
 		if f.status, err = strconv.Atoi(f.Status); err != nil {
-			return filter{}, badRequest("The status is a number, such as 429.")
+			return visit.BadRequest("The status is a number, such as 429.")
 		}
 	}
-	return f, nil
-}
-
-func day(text string, otherwise time.Time) (time.Time, error) {
-	if text == "" {
-		return otherwise, nil
-	}
-	at, err := time.Parse(time.DateOnly, text)
-	if err != nil {
-		return at, badRequest("A day is written as 2026-02-16.")
-	}
-	return at, nil
+	return nil
 }
 
 // older is where the list goes on after the row of the given id.

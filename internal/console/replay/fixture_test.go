@@ -61,7 +61,7 @@ type fixture struct {
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	dir, ctx := t.TempDir(), t.Context()
-	f := &fixture{t: t, home: dir, openai: simulated.New(simulated.Options{}), frame: &frame{viewer: access.Viewer{Name: "auditor"}}}
+	f := &fixture{t: t, home: dir, openai: simulated.New(simulated.Options{}), frame: &frame{viewer: access.Viewer{Name: "auditor", Role: access.Auditor}}}
 	log := slog.New(slog.DiscardHandler)
 	api := httptest.NewServer(f.openai)
 	developers := must(sqlite.OpenDevelopers(ctx, filepath.Join(dir, "developers.db")))

@@ -30,7 +30,9 @@ type Item struct {
 	// it is.
 	Left int
 	All  string
-	// Size is the whole text's, in bytes.
+	// Text is what is on the page of it, as it was said; Size is the whole text's, in
+	// bytes.
+	Text string
 	Size int
 	// Cut says that the answer broke off within it.
 	Cut     bool
@@ -95,6 +97,7 @@ func (c *composer) item(anchor, side string, n int, entry conversation.Entry) It
 	if left > 0 {
 		item.Left, item.All = left, c.all(side, n)
 	}
+	item.Text = text
 	if item.Folded {
 		item.Summary = line(text, 120)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/conversation"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
@@ -79,7 +80,7 @@ func (v *view) originForm() error {
 	if err != nil {
 		return err
 	}
-	return v.page("Who said it?", "origin", originPage{Filter: f, Hidden: v.Frame.Hidden(v.r), Path: v.r.URL.Path})
+	return v.Page("Who said it?", "origin", originPage{Filter: f, Hidden: v.Frame.Hidden(v.R), Path: v.R.URL.Path})
 }
 
 // origin looks for what a developer saw among the exchanges that went wrong.
@@ -88,27 +89,41 @@ func (v *view) origin() error {
 	if err != nil {
 		return err
 	}
-	text := strings.TrimSpace(v.r.Form.Get("text"))
+	text := strings.TrimSpace(v.R.Form.Get("text"))
+	wrong, allowed, err := v.suspects(f, text)
+	if !allowed {
+		return err
+	}
+	page := originPage{Filter: f, Text: text, Hidden: v.Frame.Hidden(v.R), Running: true, Path: v.R.URL.Path}
+	return v.Layout("Who said it?", func(w io.Writer) error {
+		if err := v.Part(w, "origin", page); err != nil {
+			return err
+		}
+		v.Flush()
+		end, err := v.origins(wrong, text, func(found verdict) error {
+			defer v.Flush()
+			return v.Part(w, "origin-hit", found)
+		})
+		if err != nil {
+			return err
+		}
+		return v.Part(w, "origin-end", end)
+	})
+}
+
+// suspects are the exchanges that may have said a text. If allowed is false, the
+// request has been answered, or the error says what is wrong.
+func (v *view) suspects(f filter, text string) (wrong []exchange.Exchange, allowed bool, err error) {
 	if text == "" || len(text) > mostQuery {
-		return badRequest("Give what the developer saw, or a part of it, in 1 to %d bytes.", mostQuery)
+		return nil, false, visit.BadRequest("Give what the developer saw, or a part of it, in 1 to %d bytes.", mostQuery)
 	}
 	if f.Developer != "" {
 		if allowed, err := v.allowed(f.Developer); !allowed {
-			return err
+			return nil, false, err
 		}
 	}
-	wrong, err := v.wentWrong(v.r.Context(), f)
-	if err != nil {
-		return err
-	}
-	page := originPage{Filter: f, Text: text, Hidden: v.Frame.Hidden(v.r), Running: true, Path: v.r.URL.Path}
-	return v.layout("Who said it?", func(w io.Writer) error {
-		if err := v.part(w, "origin", page); err != nil {
-			return err
-		}
-		v.flush()
-		return v.origins(w, wrong, text)
-	})
+	wrong, err = v.wentWrong(v.R.Context(), f)
+	return wrong, err == nil, err
 }
 
 // wentWrong are the exchanges of the filter's days that went wrong, the newest
@@ -125,23 +140,32 @@ func (v *view) wentWrong(ctx context.Context, f filter) (all []exchange.Exchange
 	return all, nil
 }
 
-// origins writes which of the exchanges said a text.
-func (v *view) origins(w io.Writer, wrong []exchange.Exchange, text string) error {
+// looked counts the exchanges that a question was about.
+type looked struct {
+	// Looked were looked at, and Named said it.
+	Looked, Named int64
+	// Withheld were left out, as the viewer may not read what their developers wrote.
+	Withheld int64
+	// Unread have a record that could not be read.
+	Unread int64
+}
+
+// origins gives which of the exchanges said a text to said.
+func (v *view) origins(wrong []exchange.Exchange, text string, said func(verdict) error) (end looked, err error) {
 	readable := v.readable()
-	var end struct{ Looked, Named, Withheld, Unread int64 }
 	for _, e := range wrong {
-		if err := v.r.Context().Err(); err != nil {
-			return err
+		if err := v.R.Context().Err(); err != nil {
+			return end, err
 		}
 		allowed, err := readable(e.Developer)
 		if err != nil {
-			return err
+			return end, err
 		}
 		if !allowed {
 			end.Withheld++
 			continue
 		}
-		doc, err := record.LoadWithin(v.r.Context(), v.Archive, record.Key(e), mostDocument)
+		doc, err := record.LoadWithin(v.R.Context(), v.Archive, record.Key(e), mostDocument)
 		if err != nil {
 			end.Unread++
 			doc = &record.Document{} // its facts may tell enough
@@ -149,24 +173,23 @@ func (v *view) origins(w io.Writer, wrong []exchange.Exchange, text string) erro
 		end.Looked++
 		if found, _ := v.verdict(e, doc); found.says(text) {
 			end.Named++
-			if err := v.part(w, "origin-hit", found); err != nil {
-				return err
+			if err := said(found); err != nil {
+				return end, err
 			}
-			v.flush()
 		}
 		if end.Named == mostOrigins {
 			break
 		}
 	}
-	return v.part(w, "origin-end", end)
+	return end, nil
 }
 
 // form reads a form that was posted.
 func (v *view) form() (filter, error) {
 	const most = 64 << 10
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, most)
-	if err := v.r.ParseForm(); err != nil {
-		return filter{}, badRequest("The form could not be read.")
+	v.R.Body = http.MaxBytesReader(v.W, v.R.Body, most)
+	if err := v.R.ParseForm(); err != nil {
+		return filter{}, visit.BadRequest("The form could not be read.")
 	}
 	return v.filter()
 }

@@ -268,7 +268,7 @@ func TestWhatAPersonMayNotReadIsNotShown(t *testing.T) {
 		t.Errorf("the list of sessions, which holds no words: %d", list.Code)
 	}
 
-	f.frame.withheld, f.frame.viewer = nil, access.Viewer{Name: bob, Only: bob}
+	f.frame.withheld, f.frame.viewer = nil, access.Viewer{Name: bob, Role: access.Developer, Only: bob}
 	for _, address := range []string{sessionAddress(alice, thread), recordAddress(id), recordAddress(id) + "/download"} {
 		if answer := f.get(address); answer.Code != http.StatusNotFound {
 			t.Errorf("%s for another developer: %d", address, answer.Code)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
 )
@@ -29,14 +30,14 @@ func (v *view) raw(e exchange.Exchange) error {
 	if err != nil {
 		return err
 	}
-	at, err := strconv.ParseInt(v.r.URL.Query().Get("at"), 10, 64)
+	at, err := strconv.ParseInt(v.R.URL.Query().Get("at"), 10, 64)
 	if err != nil || at < 0 {
 		at = 0
 	}
 	window := &window{from: at, most: rawOnPage + utf8.UTFMax}
-	err = record.CopyBody(v.r.Context(), v.Archive, record.Key(e), side, window)
+	err = record.CopyBody(v.R.Context(), v.Archive, record.Key(e), side, window)
 	if err != nil {
-		return notFound("%s", unreadable(err))
+		return visit.NotFound("%s", unreadable(err))
 	}
 	// A page ends with a whole character, so that the next one begins with one.
 	text := wholeCharacters(window.kept, rawOnPage)
@@ -51,7 +52,7 @@ func (v *view) raw(e exchange.Exchange) error {
 	if page.To < page.Size {
 		page.Next, page.Last = address(page.To), address(max(0, page.Size-rawOnPage))
 	}
-	return v.page("Raw "+string(side)+" of "+e.ID, "raw", page)
+	return v.Page("Raw "+string(side)+" of "+e.ID, "raw", page)
 }
 
 // wholeCharacters is the beginning of text, at most so many bytes, that ends with

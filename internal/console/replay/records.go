@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/conversation"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
@@ -18,31 +19,42 @@ import (
 type recordList struct {
 	Filter  filter
 	Records []exchange.Exchange
-	// Older is where the list goes on; empty at its end.
-	Older          string
+	// Before is the exchange before which the list goes on, and Older where; empty at
+	// its end.
+	Before, Older  string
 	Search, Origin string
 }
 
 // records shows the list of records.
 func (v *view) records() error {
-	f, err := v.filter()
+	list, err := v.listRecords()
 	if err != nil {
 		return err
 	}
-	all, err := v.Ledger.Exchanges(v.r.Context(), ledger.ExchangeQuery{
+	return v.Page("Records", "records", list)
+}
+
+// listRecords reads the exchanges that the address asks for.
+func (v *view) listRecords() (recordList, error) {
+	f, err := v.filter()
+	if err != nil {
+		return recordList{}, err
+	}
+	all, err := v.Ledger.Exchanges(v.R.Context(), ledger.ExchangeQuery{
 		From: f.from, To: f.to, Before: f.before, Developer: f.Developer, Team: f.Team, Session: f.Session, Model: f.Model,
 		Outcome: exchange.Outcome(f.Outcome), Origin: exchange.Origin(f.Origin), Refusal: f.Refusal,
 		Transport: exchange.Transport(f.Transport), Status: f.status, Secrets: f.Secrets != "", Limit: listed + 1,
 	})
 	if err != nil {
-		return err
+		return recordList{}, err
 	}
 	list := recordList{Filter: f, Records: all, Search: recordsPath + "/search", Origin: recordsPath + "/origin"}
 	if len(all) > listed {
 		list.Records = all[:listed]
-		list.Older = f.older(recordsPath, all[listed-1].ID)
+		list.Before = all[listed-1].ID
+		list.Older = f.older(recordsPath, list.Before)
 	}
-	return v.page("Records", "records", list)
+	return list, nil
 }
 
 // recordPage is the page of one record.
@@ -76,13 +88,13 @@ type header struct{ Name, Value string }
 
 // record shows one record.
 func (v *view) record(e exchange.Exchange) error {
-	doc, err := record.LoadWithin(v.r.Context(), v.Archive, record.Key(e), mostDocument)
+	doc, err := record.LoadWithin(v.R.Context(), v.Archive, record.Key(e), mostDocument)
 	if err != nil {
-		return v.page("Record", "record", recordPage{Exchange: e, Turn: &Turn{Exchange: e, Unread: unreadable(err)}})
+		return v.Page("Record", "record", recordPage{Exchange: e, Turn: &Turn{Exchange: e, Unread: unreadable(err)}})
 	}
 	e.Findings = doc.Exchange.Findings
 	page := recordPage{
-		Exchange: e, URI: cmp.Or(doc.Request.URI, e.Path), Whole: v.r.URL.Query().Get("whole") != "",
+		Exchange: e, URI: cmp.Or(doc.Request.URI, e.Path), Whole: v.R.URL.Query().Get("whole") != "",
 		Purged: doc.Purged, Request: newMessage(e.ID, sideRequest, "Request", &doc.Request),
 	}
 	for _, f := range e.Findings {
@@ -95,7 +107,7 @@ func (v *view) record(e exchange.Exchange) error {
 		page.Verdict = &found
 	}
 	page.Turn = wholeTurn(e, doc, page.Whole)
-	return v.page("Record "+e.ID, "record", page)
+	return v.Page("Record "+e.ID, "record", page)
 }
 
 // wholeTurn lays out a record by itself: all of its request, or what the model had
@@ -160,14 +172,14 @@ type itemPage struct {
 
 // item shows one item of a record, whole.
 func (v *view) item(e exchange.Exchange) error {
-	side := v.r.URL.Query().Get("side")
-	n, err := strconv.Atoi(v.r.URL.Query().Get("n"))
+	side := v.R.URL.Query().Get("side")
+	n, err := strconv.Atoi(v.R.URL.Query().Get("n"))
 	if err != nil || n < 0 || side != sideRequest && side != sideResponse {
-		return notFound("There is no such item.")
+		return visit.NotFound("There is no such item.")
 	}
-	doc, err := record.LoadWithin(v.r.Context(), v.Archive, record.Key(e), mostDocument)
+	doc, err := record.LoadWithin(v.R.Context(), v.Archive, record.Key(e), mostDocument)
 	if err != nil {
-		return notFound("%s", unreadable(err))
+		return visit.NotFound("%s", unreadable(err))
 	}
 	body := doc.Request.Bytes()
 	entries := conversation.ReadRequest(body).Entries
@@ -178,7 +190,7 @@ func (v *view) item(e exchange.Exchange) error {
 		}
 	}
 	if n >= len(entries) {
-		return notFound("There is no such item.")
+		return visit.NotFound("There is no such item.")
 	}
 	room := wholeLimits.pictures
 	raw := recordAddress(e.ID) + "/raw?side=" + side
@@ -188,16 +200,16 @@ func (v *view) item(e exchange.Exchange) error {
 	}
 	item := c.item("item", side, n, entries[n])
 	item.Folded = false
-	return v.page("Item of "+e.ID, "item-page", itemPage{e, item, raw})
+	return v.Page("Item of "+e.ID, "item-page", itemPage{e, item, raw})
 }
 
 // side is which side of a record the address names.
 func (v *view) side() (record.Side, error) {
-	switch side := record.Side(v.r.URL.Query().Get("side")); side {
+	switch side := record.Side(v.R.URL.Query().Get("side")); side {
 	case record.SideRequest, record.SideResponse:
 		return side, nil
 	}
-	return "", notFound("A record has a request and a response.")
+	return "", visit.NotFound("A record has a request and a response.")
 }
 
 // body gives out a body, byte for byte.
@@ -207,14 +219,14 @@ func (v *view) body(e exchange.Exchange) error {
 		return err
 	}
 	out := &lateWriter{start: func() io.Writer { return v.attach(e.ID + "." + string(side)) }}
-	return v.streamed(record.CopyBody(v.r.Context(), v.Archive, record.Key(e), side, out), out)
+	return v.streamed(record.CopyBody(v.R.Context(), v.Archive, record.Key(e), side, out), out)
 }
 
 // download gives out the record as the archive keeps it.
 func (v *view) download(e exchange.Exchange) error {
-	file, err := v.Archive.Get(v.r.Context(), record.Key(e))
+	file, err := v.Archive.Get(v.R.Context(), record.Key(e))
 	if err != nil {
-		return notFound("%s", unreadable(err))
+		return visit.NotFound("%s", unreadable(err))
 	}
 	defer file.Close() // only read
 	out := &lateWriter{start: func() io.Writer { return v.attach(e.ID + ".json.zst") }}
@@ -224,11 +236,10 @@ func (v *view) download(e exchange.Exchange) error {
 
 // attach begins an answer that a browser saves and never shows.
 func (v *view) attach(name string) io.Writer {
-	h := v.w.Header()
-	h.Set("Content-Type", "application/octet-stream")
+	h := v.W.Header()
 	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	return v.w
+	return v.File("application/octet-stream")
 }
 
 // streamed ends an answer that was written as it was read. One that breaks off
@@ -238,7 +249,7 @@ func (v *view) streamed(err error, out *lateWriter) error {
 		out.w = out.start() // an empty body
 	}
 	if err != nil && out.w != nil {
-		v.Log.Error("a download broke off", "path", v.r.URL.Path, "error", err)
+		v.Log.Error("a download broke off", "path", v.R.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return err

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"codex-proxy/internal/console/figure"
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
 )
@@ -41,7 +41,7 @@ func (v *view) searchForm() error {
 	if err != nil {
 		return err
 	}
-	return v.page("Search", "search", searchPage{Filter: f, Hidden: v.Frame.Hidden(v.r), IgnoreCase: true, Path: recordsPath + "/search"})
+	return v.Page("Search", "search", searchPage{Filter: f, Hidden: v.Frame.Hidden(v.R), IgnoreCase: true, Path: recordsPath + "/search"})
 }
 
 // hit is one place in which the text was found.
@@ -71,43 +71,63 @@ func (v *view) search() error {
 	if err != nil {
 		return err
 	}
-	text := v.r.Form.Get("text")
-	if text == "" || len(text) > mostQuery {
-		return badRequest("Search for a text of 1 to %d bytes.", mostQuery)
+	query := record.Query{Text: v.R.Form.Get("text"), IgnoreCase: v.R.Form.Get("case") == ""}
+	done, allowed, err := v.begin(f, query)
+	if !allowed {
+		return err
+	}
+	defer done()
+	page := searchPage{Filter: f, Text: query.Text, IgnoreCase: query.IgnoreCase, Hidden: v.Frame.Hidden(v.R), Running: true, Path: recordsPath + "/search"}
+	return v.Layout("Search", func(w io.Writer) error {
+		if err := v.Part(w, "search", page); err != nil {
+			return err
+		}
+		v.Flush()
+		end, err := v.find(f, query, func(e exchange.Exchange, found record.Hit) error {
+			return v.Part(w, "hit", newHit(e, found))
+		}, func(p progress) error {
+			defer v.Flush()
+			return v.Part(w, "progress", p)
+		})
+		if err != nil {
+			return err
+		}
+		return errors.Join(v.Part(w, "progress", end), v.Part(w, "search-end", nil))
+	})
+}
+
+// begin lets a search begin; done makes room for the next. If allowed is false, the
+// request has been answered, or the error says what is wrong.
+func (v *view) begin(f filter, query record.Query) (done func(), allowed bool, err error) {
+	if query.Text == "" || len(query.Text) > mostQuery {
+		return nil, false, visit.BadRequest("Search for a text of 1 to %d bytes.", mostQuery)
 	}
 	if f.Developer != "" {
 		if allowed, err := v.allowed(f.Developer); !allowed {
-			return err
+			return nil, false, err
 		}
 	}
 	select {
 	case v.searching <- struct{}{}:
-		defer func() { <-v.searching }()
+		return func() { <-v.searching }, true, nil
 	default:
-		return failure{http.StatusServiceUnavailable, "As many searches run as may run at a time. Try again when one has ended."}
+		return nil, false, visit.Problem{Status: http.StatusServiceUnavailable, Code: "busy", Text: "As many searches run as may run at a time. Try again when one has ended."}
 	}
-	page := searchPage{Filter: f, Text: text, IgnoreCase: v.r.Form.Get("case") == "", Hidden: v.Frame.Hidden(v.r), Running: true, Path: recordsPath + "/search"}
-	return v.layout("Search", func(w io.Writer) error {
-		if err := v.part(w, "search", page); err != nil {
-			return err
-		}
-		v.flush()
-		return v.hits(w, f, record.Query{Text: text, IgnoreCase: page.IgnoreCase})
-	})
 }
 
-// hits writes what a search finds.
-func (v *view) hits(w io.Writer, f filter, query record.Query) error {
-	ctx := v.r.Context()
+// find looks through the archive. It gives each hit to hit and, now and then and after
+// each record with hits, how far it is to told; what it returns is how far it came.
+func (v *view) find(f filter, query record.Query, hit func(exchange.Exchange, record.Hit) error, told func(progress) error) (progress, error) {
+	ctx := v.R.Context()
 	filter := record.Filter{
 		First: f.from, Last: f.to.AddDate(0, 0, -1), Developer: f.Developer, Session: f.Session, Model: f.Model, Outcome: exchange.Outcome(f.Outcome),
 	}
 	readable := v.readable()
-	begun, told := v.Now(), v.Now()
+	begun, last := v.Now(), v.Now()
 	p := progress{Why: "All was searched."}
 	for searched, err := range record.Search(ctx, v.Archive, filter, query) {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return p, ctx.Err()
 		}
 		if err != nil {
 			p.Unread++
@@ -118,7 +138,7 @@ func (v *view) hits(w io.Writer, f filter, query record.Query) error {
 		allowed, err := readable(searched.Exchange.Developer)
 		switch {
 		case err != nil:
-			return err
+			return p, err
 		case !allowed:
 			p.Withheld++
 			continue
@@ -126,17 +146,16 @@ func (v *view) hits(w io.Writer, f filter, query record.Query) error {
 		p.Searched++
 		for _, found := range searched.Hits {
 			p.Hits++
-			if err := v.part(w, "hit", newHit(searched.Exchange, found)); err != nil {
-				return err
+			if err := hit(searched.Exchange, found); err != nil {
+				return p, err
 			}
 		}
 		now := v.Now()
-		if now.Sub(told) >= progressEvery || len(searched.Hits) > 0 {
-			told = now
-			if err := v.part(w, "progress", p); err != nil {
-				return err
+		if now.Sub(last) >= progressEvery || len(searched.Hits) > 0 {
+			last = now
+			if err := told(p); err != nil {
+				return p, err
 			}
-			v.flush()
 		}
 		if p.Hits >= mostHits {
 			p.Why = "It ended at so many hits: narrow the days, or search for more."
@@ -148,7 +167,7 @@ func (v *view) hits(w io.Writer, f filter, query record.Query) error {
 		}
 	}
 	p.Ended = true
-	return errors.Join(v.part(w, "progress", p), v.part(w, "search-end", nil))
+	return p, nil
 }
 
 // readable remembers for one search whose words the viewer may read.
@@ -159,10 +178,10 @@ func (v *view) readable() func(developer string) (bool, error) {
 		if ok {
 			return allowed, nil
 		}
-		if v.viewer.Only != "" && developer != v.viewer.Only {
+		if v.Viewer.Only != "" && developer != v.Viewer.Only {
 			return false, nil
 		}
-		allowed, err := v.Frame.MayRead(v.r.Context(), v.viewer, developer)
+		allowed, err := v.Frame.MayRead(v.R.Context(), v.Viewer, developer)
 		if err == nil {
 			known[developer] = allowed
 		}
@@ -171,6 +190,7 @@ func (v *view) readable() func(developer string) (bool, error) {
 }
 
 func newHit(e exchange.Exchange, found record.Hit) hit {
+	found = found.Whole()
 	var plain secretsByPlaceholder
 	clean := func(text string) []Span { return plain.spans(strings.Join(strings.Fields("|"+text+"|"), " ")) }
 	trim := func(spans []Span) []Span {
@@ -182,27 +202,6 @@ func newHit(e exchange.Exchange, found record.Hit) hit {
 	}
 	return hit{
 		Exchange: e, Side: string(found.Side), Count: found.Count,
-		Before: trim(clean(wholeStart(found.Before))), Match: trim(clean(found.Match)), After: trim(clean(wholeEnd(found.After))),
+		Before: trim(clean(found.Before)), Match: trim(clean(found.Match)), After: trim(clean(found.After)),
 	}
-}
-
-// wholeStart drops the rest of a character that text begins within.
-func wholeStart(text string) string {
-	for i := 0; i < utf8.UTFMax-1 && text != "" && !utf8.RuneStart(text[0]); i++ {
-		text = text[1:]
-	}
-	return text
-}
-
-// wholeEnd drops the part of a character that text ends within.
-func wholeEnd(text string) string {
-	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
-		if end := text[len(text)-i:]; utf8.RuneStart(end[0]) {
-			if !utf8.FullRuneInString(end) {
-				return text[:len(text)-i]
-			}
-			return text
-		}
-	}
-	return text
 }

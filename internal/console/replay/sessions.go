@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 )
@@ -25,29 +26,40 @@ const (
 type sessionList struct {
 	Filter   filter
 	Sessions []ledger.Session
-	// Older is where the list goes on; empty at its end.
-	Older string
+	// Before is the exchange before which the list goes on, and Older where; empty at
+	// its end.
+	Before, Older string
 }
 
 // sessions shows the list of sessions.
 func (v *view) sessions() error {
-	f, err := v.filter()
+	list, err := v.listSessions()
 	if err != nil {
 		return err
 	}
-	all, err := v.Ledger.Sessions(v.r.Context(), ledger.SessionQuery{
+	return v.Page("Sessions", "sessions", list)
+}
+
+// listSessions reads the sessions that the address asks for.
+func (v *view) listSessions() (sessionList, error) {
+	f, err := v.filter()
+	if err != nil {
+		return sessionList{}, err
+	}
+	all, err := v.Ledger.Sessions(v.R.Context(), ledger.SessionQuery{
 		From: f.from, To: f.to, Before: f.before, Developer: f.Developer, Team: f.Team, Model: f.Model,
 		Outcome: exchange.Outcome(f.Outcome), Limit: listed + 1,
 	})
 	if err != nil {
-		return err
+		return sessionList{}, err
 	}
 	list := sessionList{Filter: f, Sessions: all}
 	if len(all) > listed {
 		list.Sessions = all[:listed]
-		list.Older = f.older(sessionsPath, all[listed-1].Last.ID)
+		list.Before = all[listed-1].Last.ID
+		list.Older = f.older(sessionsPath, list.Before)
 	}
-	return v.page("Sessions", "sessions", list)
+	return list, nil
 }
 
 // sessionPage is what stands above and below the turns of a session.
@@ -78,20 +90,10 @@ type pageLink struct {
 
 // session shows the turns of one session.
 func (v *view) session() error {
-	q := v.r.URL.Query()
-	developer, session := q.Get("developer"), q.Get("session")
-	if v.viewer.Only != "" && developer != v.viewer.Only || developer == "" || session == "" {
-		return notFound("There is no such session.")
-	}
-	if allowed, err := v.allowed(developer); !allowed {
+	q := v.R.URL.Query()
+	facts, truncated, allowed, err := v.factsOf(q.Get("developer"), q.Get("session"))
+	if !allowed {
 		return err
-	}
-	facts, truncated, err := v.exchangesOf(developer, session)
-	if err != nil {
-		return err
-	}
-	if len(facts) == 0 {
-		return notFound("There is no such session. One is listed once its first exchange has ended.")
 	}
 	turn, err := wantedTurn(q, facts)
 	if err != nil {
@@ -99,19 +101,38 @@ func (v *view) session() error {
 	}
 	page := newSessionPage(facts, turn, q.Get("all") != "")
 	page.Truncated = truncated
-	return v.layout("Session of "+developer, func(w io.Writer) error {
-		if err := v.part(w, "session", page); err != nil {
+	return v.Layout("Session of "+page.Developer, func(w io.Writer) error {
+		if err := v.Part(w, "session", page); err != nil {
 			return err
 		}
-		v.flush()
-		for turn := range Turns(v.r.Context(), v.Archive, facts, page.From, page.To-page.From+1) {
-			if err := v.part(w, "turn", turn); err != nil {
+		v.Flush()
+		for turn := range Turns(v.R.Context(), v.Archive, facts, page.From, page.To-page.From+1) {
+			if err := v.Part(w, "turn", turn); err != nil {
 				return err
 			}
-			v.flush()
+			v.Flush()
 		}
-		return v.part(w, "session-end", page)
+		return v.Part(w, "session-end", page)
 	})
+}
+
+// factsOf returns the facts of a session's exchanges for who may read them. If allowed
+// is false, the request has been answered, or the error says what is wrong.
+func (v *view) factsOf(developer, session string) (facts []exchange.Exchange, truncated, allowed bool, err error) {
+	if v.Viewer.Only != "" && developer != v.Viewer.Only || developer == "" || session == "" {
+		return nil, false, false, visit.NotFound("There is no such session.")
+	}
+	if allowed, err := v.allowed(developer); !allowed {
+		return nil, false, false, err
+	}
+	facts, truncated, err = v.exchangesOf(developer, session)
+	if err != nil {
+		return nil, false, false, err
+	}
+	if len(facts) == 0 {
+		return nil, false, false, visit.NotFound("There is no such session. One is listed once its first exchange has ended.")
+	}
+	return facts, truncated, true, nil
 }
 
 // exchangesOf returns the facts of a session's exchanges in the order in which
@@ -120,7 +141,7 @@ func (v *view) exchangesOf(developer, session string) (all []exchange.Exchange, 
 	const page = 1000
 	q := ledger.ExchangeQuery{Developer: developer, Session: session, Limit: page}
 	for {
-		some, err := v.Ledger.Exchanges(v.r.Context(), q)
+		some, err := v.Ledger.Exchanges(v.R.Context(), q)
 		if err != nil {
 			return nil, false, err
 		}
@@ -149,7 +170,7 @@ func wantedTurn(q url.Values, facts []exchange.Exchange) (int, error) {
 	}
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 || n > len(facts) {
-		return 0, notFound("This session has the turns 1 to %d.", len(facts))
+		return 0, visit.NotFound("This session has the turns 1 to %d.", len(facts))
 	}
 	return n, nil
 }

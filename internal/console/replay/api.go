@@ -1,0 +1,308 @@
+package replay
+
+import (
+	"cmp"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"codex-proxy/internal/console/visit"
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/ledger"
+	"codex-proxy/internal/record"
+)
+
+// Where the API tells of sessions and records.
+const (
+	sessionsAPI = visit.APIPath + "sessions"
+	recordsAPI  = visit.APIPath + "records"
+)
+
+// SessionJSON is a session as programs are told of it.
+type SessionJSON struct {
+	ID        string `json:"id"`
+	Developer string `json:"developer"`
+	Team      string `json:"team,omitempty"`
+	// Begun and LastUsed are when its first and its last exchange began.
+	Begun    time.Time `json:"begun"`
+	LastUsed time.Time `json:"last_used"`
+	// Client is what was used last.
+	Client      string           `json:"client,omitempty"`
+	Models      []string         `json:"models"`
+	Records     int64            `json:"records"`
+	LastOutcome exchange.Outcome `json:"last_outcome"`
+	LastStatus  int              `json:"last_status"`
+	ledger.CountsJSON
+}
+
+// NewSessionJSON tells of a session.
+func NewSessionJSON(s ledger.Session) SessionJSON {
+	return SessionJSON{
+		ID: s.ID, Developer: s.Developer, Team: s.Team, Begun: s.Begun, LastUsed: s.Last.Started, Client: s.Last.Client,
+		Models: append([]string{}, s.Models...), Records: s.Records, LastOutcome: s.Last.Outcome, LastStatus: s.Last.Status, CountsJSON: s.Counts.JSON(),
+	}
+}
+
+// TurnJSON is a turn of a session as programs are told of it.
+type TurnJSON struct {
+	Number   int               `json:"number"`
+	Exchange exchange.Exchange `json:"exchange"`
+	// Repeated is how many items the request sent again, which are left out here.
+	Repeated int        `json:"repeated"`
+	Items    []ItemJSON `json:"items"`
+	// More is how many items are left out, as there are so many.
+	More int `json:"more,omitempty"`
+	// Retry is the turn whose request this one sends again, RetriedBy the one that
+	// sends this again.
+	Retry     int `json:"retry_of,omitempty"`
+	RetriedBy int `json:"retried_by,omitempty"`
+	// Running is what the session adds up to, with this turn.
+	Running ledger.CountsJSON `json:"running"`
+	// Waited, Generated and Gap are how long OpenAI was waited for, how long it
+	// answered, and how long it was until the next request, in microseconds.
+	Waited    int64 `json:"waited_us"`
+	Generated int64 `json:"generated_us"`
+	Gap       int64 `json:"gap_us"`
+	// Unread says why the record cannot be shown, Incomplete what is not whole.
+	Unread     string   `json:"unread,omitempty"`
+	Incomplete []string `json:"incomplete,omitempty"`
+}
+
+// ItemJSON is one thing that was said.
+type ItemJSON struct {
+	// Side is "request" or "response", and Kind what it is: "user", "call" and so on.
+	Side  string `json:"side"`
+	Kind  string `json:"kind"`
+	Title string `json:"title"`
+	// Text is what was said, with placeholders in the place of secrets; of a long one
+	// the beginning. Bytes is the whole text's size.
+	Text  string `json:"text"`
+	Bytes int    `json:"bytes"`
+	// Cut says that the answer broke off within it.
+	Cut    bool        `json:"cut,omitempty"`
+	Images []ImageJSON `json:"images,omitempty"`
+}
+
+// ImageJSON is a picture of an item, which its record holds.
+type ImageJSON struct {
+	MediaType string `json:"media_type"`
+	Bytes     int    `json:"bytes"`
+}
+
+// NewTurnJSON tells of a turn.
+func NewTurnJSON(t *Turn) TurnJSON {
+	told := TurnJSON{
+		Number: t.Number, Exchange: t.Exchange, Repeated: t.Repeated, Items: []ItemJSON{}, More: t.More, Retry: t.Retry, RetriedBy: t.RetriedBy,
+		Running: t.Running.JSON(), Waited: t.Bar.Wait.Microseconds(), Generated: t.Bar.Generate.Microseconds(), Gap: t.Bar.Gap.Microseconds(),
+		Unread: t.Unread, Incomplete: t.Incomplete,
+	}
+	for _, part := range []struct {
+		side  string
+		items []Item
+	}{{sideRequest, t.Earlier}, {sideRequest, t.Asked}, {sideResponse, t.Answered}} {
+		for _, item := range part.items {
+			one := ItemJSON{Side: part.side, Kind: item.Kind, Title: item.Title, Text: item.Text, Bytes: item.Size, Cut: item.Cut}
+			for _, image := range item.Images {
+				one.Images = append(one.Images, ImageJSON{image.Media, image.Size})
+			}
+			told.Items = append(told.Items, one)
+		}
+	}
+	return told
+}
+
+// sessionsJSON tells which sessions there are.
+func (v *view) sessionsJSON() error {
+	list, err := v.listSessions()
+	if err != nil {
+		return err
+	}
+	all := make([]SessionJSON, 0, len(list.Sessions))
+	for _, s := range list.Sessions {
+		all = append(all, NewSessionJSON(s))
+	}
+	return v.Tell(page("sessions", all, list.Before))
+}
+
+// page is a part of a list; before is where the next one begins, if there is one.
+func page(name string, rows any, before string) map[string]any {
+	answer := map[string]any{name: rows, "before": nil}
+	if before != "" {
+		answer["before"] = before
+	}
+	return answer
+}
+
+// sessionJSON tells some turns of a session.
+func (v *view) sessionJSON() error {
+	q := v.R.URL.Query()
+	facts, truncated, allowed, err := v.factsOf(cmp.Or(q.Get("developer"), v.Viewer.Only), v.R.PathValue("id"))
+	if !allowed {
+		return err
+	}
+	first, err := wantedTurn(q, facts)
+	if err != nil {
+		return err
+	}
+	turns := []TurnJSON{}
+	for turn := range Turns(v.R.Context(), v.Archive, facts, first, turnsOnPage) {
+		turns = append(turns, NewTurnJSON(turn))
+	}
+	answer := map[string]any{"developer": facts[0].Developer, "session": facts[0].Session, "turns": turns, "all_turns": len(facts), "truncated": truncated, "next_turn": nil}
+	if next := first + len(turns); next <= len(facts) {
+		answer["next_turn"] = next
+	}
+	return v.Tell(answer)
+}
+
+// recordsJSON tells which exchanges there are, without their findings.
+func (v *view) recordsJSON() error {
+	list, err := v.listRecords()
+	if err != nil {
+		return err
+	}
+	return v.Tell(page("records", append([]exchange.Exchange{}, list.Records...), list.Before))
+}
+
+// recordJSON tells a record, as 'codex-proxy record show --json' does.
+func (v *view) recordJSON(e exchange.Exchange) error {
+	doc, err := record.LoadWithin(v.R.Context(), v.Archive, record.Key(e), mostDocument)
+	if err != nil {
+		return visit.NotFound("%s", unreadable(err))
+	}
+	return v.Tell(doc)
+}
+
+// question is what a program looks for in what was said. It is content, and comes in
+// a body.
+type question struct {
+	Text       string `json:"text"`
+	IgnoreCase bool   `json:"ignore_case"`
+	From       string `json:"from"`
+	To         string `json:"to"`
+	Developer  string `json:"developer"`
+	Session    string `json:"session"`
+	Model      string `json:"model"`
+	Outcome    string `json:"outcome"`
+}
+
+// asked reads the question of a program.
+func (v *view) asked() (q question, f filter, err error) {
+	if err := visit.ReadJSON(v.W, v.R, &q, `{"text": "what to look for", "from": "2026-02-16"}`); err != nil {
+		return q, f, err
+	}
+	f = filter{From: q.From, To: q.To, Developer: q.Developer, Session: q.Session, Model: q.Model, Outcome: q.Outcome}
+	return q, f, v.complete(&f)
+}
+
+// hitJSON is a place in which a text was found, as 'codex-proxy record search --json'
+// prints it.
+type hitJSON struct {
+	ID        string      `json:"id"`
+	Developer string      `json:"developer"`
+	Started   time.Time   `json:"started"`
+	Session   string      `json:"session"`
+	Where     record.Side `json:"where"`
+	Count     int         `json:"count"`
+	Before    string      `json:"before"`
+	Match     string      `json:"match"`
+	After     string      `json:"after"`
+}
+
+// progressJSON is how far a search is.
+type progressJSON struct {
+	Searched int64 `json:"searched"`
+	Hits     int64 `json:"hits"`
+	Withheld int64 `json:"withheld"`
+	Unread   int64 `json:"unread"`
+	// BackTo is when the exchange began that was looked at last.
+	BackTo *time.Time `json:"back_to"`
+}
+
+func newProgressJSON(p progress) progressJSON {
+	told := progressJSON{Searched: p.Searched, Hits: p.Hits, Withheld: p.Withheld, Unread: p.Unread}
+	if !p.At.IsZero() {
+		told.BackTo = &p.At
+	}
+	return told
+}
+
+// searchJSON looks through the archive, and tells of each hit as it is found: a line
+// of JSON each, with lines of progress between. The last line says why it ended.
+func (v *view) searchJSON() error {
+	q, f, err := v.asked()
+	if err != nil {
+		return err
+	}
+	query := record.Query{Text: q.Text, IgnoreCase: q.IgnoreCase}
+	done, allowed, err := v.begin(f, query)
+	if !allowed {
+		return err
+	}
+	defer done()
+	lines := json.NewEncoder(v.File("application/x-ndjson"))
+	end, err := v.find(f, query, func(e exchange.Exchange, found record.Hit) error {
+		found = found.Whole()
+		return lines.Encode(map[string]hitJSON{"hit": {e.ID, e.Developer, e.Started, e.Session, found.Side, found.Count, found.Before, found.Match, found.After}})
+	}, func(p progress) error {
+		defer v.Flush()
+		return lines.Encode(map[string]progressJSON{"progress": newProgressJSON(p)})
+	})
+	if err != nil {
+		return err
+	}
+	return lines.Encode(map[string]any{"end": end.Why, "progress": newProgressJSON(end)})
+}
+
+// verdictJSON is who said that an exchange went wrong, as 'codex-proxy record origin
+// --json' prints it.
+type verdictJSON struct {
+	ID                string           `json:"id"`
+	Developer         string           `json:"developer"`
+	Started           time.Time        `json:"started"`
+	Session           string           `json:"session"`
+	SaidBy            exchange.Origin  `json:"said_by"`
+	Status            int              `json:"status"`
+	Outcome           exchange.Outcome `json:"outcome"`
+	Refusal           string           `json:"refusal,omitempty"`
+	Error             string           `json:"error,omitempty"`
+	Shown             string           `json:"shown,omitempty"`
+	WordedByCodex     bool             `json:"worded_by_codex"`
+	Cause             string           `json:"cause,omitempty"`
+	UpstreamRequestID string           `json:"upstream_request_id,omitempty"`
+	Advice            string           `json:"advice"`
+}
+
+func newVerdictJSON(found verdict) verdictJSON {
+	e := found.Exchange
+	told := verdictJSON{
+		ID: e.ID, Developer: e.Developer, Started: e.Started, Session: e.Session, SaidBy: e.ErrorOrigin, Status: e.Status, Outcome: e.Outcome,
+		Refusal: e.Refusal, Error: e.Error, UpstreamRequestID: e.UpstreamRequestID, Advice: found.Advice,
+	}
+	if found.Shown != nil {
+		told.Shown, told.Cause, told.WordedByCodex = found.Shown.Text, found.Shown.Cause, found.Shown.Own != ""
+	}
+	return told
+}
+
+// originJSON tells who said what a developer saw.
+func (v *view) originJSON() error {
+	q, f, err := v.asked()
+	if err != nil {
+		return err
+	}
+	text := strings.TrimSpace(q.Text)
+	wrong, allowed, err := v.suspects(f, text)
+	if !allowed {
+		return err
+	}
+	all := []verdictJSON{}
+	end, err := v.origins(wrong, text, func(found verdict) error {
+		all = append(all, newVerdictJSON(found))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return v.Tell(map[string]any{"exchanges": all, "looked": end.Looked, "withheld": end.Withheld, "unread": end.Unread})
+}
