@@ -82,30 +82,52 @@ const (
 	longestReason  = 500
 )
 
-// askToRead puts on record that somebody wants to read, and why.
+// AskToRead puts on record that somebody wants to read what a developer wrote and was
+// answered, and why. They may from then on, for as long as the settings say, or once a
+// second person agrees, where the settings ask for one. The error is for that person to
+// read where it is unasked.
+func AskToRead(ctx context.Context, store Store, reader access.Viewer, developer, reason string, now time.Time, settings Settings) (Reading, error) {
+	reason = strings.TrimSpace(reason)
+	switch n := len([]rune(reason)); {
+	case reader.Role != access.Admin && reader.Role != access.Auditor:
+		return Reading{}, unasked("the role " + string(reader.Role) + " never reads what others wrote")
+	case developer == "":
+		return Reading{}, unasked("say which developer's words are to be read")
+	case n < shortestReason || n > longestReason:
+		return Reading{}, unasked(fmt.Sprintf("give a reason of %d to %d characters, such as the ticket that it is about", shortestReason, longestReason))
+	}
+	now = now.UTC().Truncate(time.Millisecond)
+	reading := Reading{
+		ID: uuid.Must(uuid.NewV7()).String(), At: now, Reader: reader.Name, Role: string(reader.Role),
+		Developer: developer, Reason: reason, State: Granted, Until: now.Add(settings.ReadingLife),
+	}
+	if settings.SecondPerson {
+		reading.State, reading.Until = Asked, time.Time{}
+	}
+	return reading, store.PutReading(ctx, reading)
+}
+
+// unasked says why a wish to read is not put on record.
+type unasked string
+
+func (why unasked) Error() string { return string(why) }
+
+// askToRead is a reason that was given on a page.
 func (c *Console) askToRead(w http.ResponseWriter, r *http.Request) {
 	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
 	if !ok {
 		return
 	}
-	developer, reason := r.PostFormValue("developer"), strings.TrimSpace(r.PostFormValue("reason"))
-	if n := len([]rune(reason)); developer == "" || n < shortestReason || n > longestReason {
-		c.say(w, r, http.StatusBadRequest, "Not done", fmt.Sprintf("Give a reason of %d to %d characters, such as the ticket that it is about.", shortestReason, longestReason))
+	reading, err := AskToRead(r.Context(), c.Store, viewer, r.PostFormValue("developer"), r.PostFormValue("reason"), c.Now(), c.Settings)
+	if errors.As(err, new(unasked)) {
+		c.say(w, r, http.StatusBadRequest, "Not done", err.Error())
 		return
 	}
-	now := c.Now().UTC().Truncate(time.Millisecond)
-	reading := Reading{
-		ID: uuid.Must(uuid.NewV7()).String(), At: now, Reader: viewer.Name, Role: string(viewer.Role),
-		Developer: developer, Reason: reason, State: Granted, Until: now.Add(c.Settings.ReadingLife),
-	}
-	if c.Settings.SecondPerson {
-		reading.State, reading.Until = Asked, time.Time{}
-	}
-	if err := c.Store.PutReading(r.Context(), reading); err != nil { // and nobody reads who is not on record
+	if err != nil { // and nobody reads who is not on record
 		c.broken(w, r, err)
 		return
 	}
-	c.Log.Warn("somebody reads what a developer wrote", "reader", viewer.Name, "developer", developer, "state", reading.State, "reading", reading.ID)
+	c.Log.Warn("somebody reads what a developer wrote", "reader", viewer.Name, "developer", reading.Developer, "state", reading.State, "reading", reading.ID)
 	if reading.State == Asked {
 		http.Redirect(w, r, readingPath, http.StatusSeeOther)
 		return
