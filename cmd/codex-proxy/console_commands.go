@@ -16,6 +16,7 @@ type consoleCommand struct {
 	Token      consoleTokenCommand      `cmd:"" help:"Add, list and revoke credentials for the API."`
 	ResetAdmin consoleResetAdminCommand `cmd:"" help:"Make a new credential for the administrator, and end their sessions."`
 	AccessLog  consoleAccessLogCommand  `cmd:"" help:"List who has read what developers wrote, and why."`
+	Ask        consoleAskCommand        `cmd:"" help:"Put on record that somebody wants to read what a developer wrote, and why."`
 	Approve    consoleDecideCommand     `cmd:"" help:"Agree, as a second person, that somebody reads what a developer wrote."`
 	Decline    consoleDeclineCommand    `cmd:"" help:"Say no, as a second person, to somebody who wants to read what a developer wrote."`
 }
@@ -185,7 +186,12 @@ type readingRow struct {
 	Developer string    `json:"developer"`
 	Reason    string    `json:"reason"`
 	State     string    `json:"state"`
+	Until     time.Time `json:"until,omitzero"`
 	DecidedBy string    `json:"decided_by,omitempty"`
+}
+
+func newReadingRow(r web.Reading) readingRow {
+	return readingRow{r.ID, r.At, r.Reader, r.Role, r.Developer, r.Reason, string(r.State), r.Until, r.DecidedBy}
 }
 
 func (cmd *consoleAccessLogCommand) Run(c *console) error {
@@ -194,9 +200,7 @@ func (cmd *consoleAccessLogCommand) Run(c *console) error {
 		if err != nil {
 			return err
 		}
-		list := rows(readings, func(r web.Reading) readingRow {
-			return readingRow{r.ID, r.At, r.Reader, r.Role, r.Developer, r.Reason, string(r.State), r.DecidedBy}
-		})
+		list := rows(readings, newReadingRow)
 		if cmd.JSON {
 			return printSafeJSON(c.stdout, list)
 		}
