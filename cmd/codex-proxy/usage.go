@@ -55,7 +55,13 @@ func (cmd *usageReportCommand) Run(c *console) error {
 	}
 	switch {
 	case cmd.JSON:
-		return printUsageJSON(c.stdout, query, report)
+		var delays ledger.Delays // which the ledger keeps by developer alone
+		if query.Team == "" && query.Model == "" {
+			if delays, err = store.Delays(c.ctx, query.Developer, query.From, query.To); err != nil {
+				return err
+			}
+		}
+		return printUsageJSON(c.stdout, query, report, delays)
 	case cmd.CSV != "":
 		_, err := fmt.Fprintf(c.stdout, "Wrote %d rows to %s.\n", len(report.Rows), terminal.Safe(cmd.CSV))
 		return err

@@ -58,6 +58,7 @@ func knownExchanges() []exchange.Exchange {
 	}
 	known[3].Transport, known[3].Warmup = exchange.WebSocket, true
 	known[5].Usage.State, known[5].Outcome = exchange.UsageEstimated, exchange.ClientCancelled
+	known[5].ErrorOrigin, known[0].AddedMicros = exchange.OriginClient, 1_000
 	known[7].Outcome, known[7].Refusal, known[7].Status = exchange.Refused, "budget_exceeded", 429
 	for i, name := range []string{"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", " =1", "\x1b[2Jred", "plain, \"quoted\""} {
 		known = append(known, asked(fmt.Sprintf("2026-02-17T09:00:%02dZ", i), "mallory@example.com", name, used(1, 0, 0, 0)))
