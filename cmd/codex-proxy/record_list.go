@@ -16,9 +16,15 @@ type recordListCommand struct {
 
 	Day       string `help:"One day (UTC), such as 2026-02-16, instead of --from and --to." env:"-" placeholder:"DAY"`
 	Developer string `help:"Only this developer's." env:"-"`
+	Team      string `help:"Only of those who were in this team." env:"-"`
 	Session   string `help:"Only this Codex session's; its first or last 8 characters are enough." env:"-"`
 	Model     string `help:"Only those that this model answered." env:"-"`
 	Outcome   string `help:"Only those that ended so: completed, failed, upstream_error, client_cancelled, interrupted or refused." env:"-"`
+	Origin    string `help:"Only those that went wrong and of which this one said so: openai, proxy or client." enum:",openai,proxy,client" default:"" env:"-"`
+	Refusal   string `help:"Only those that the proxy refused so, such as budget_exceeded." env:"-"`
+	Status    int    `help:"Only those that were answered with this HTTP status, such as 429." env:"-"`
+	Transport string `help:"Only those that travelled so: http or websocket." enum:",http,websocket" default:"" env:"-"`
+	Secrets   bool   `help:"Only those that carried secrets." env:"-"`
 	Limit     int    `help:"How many to list at most; 0 lists all." env:"-" default:"50"`
 }
 
@@ -80,14 +86,23 @@ func (r *recordListCommand) filter(now time.Time) (record.Filter, error) {
 	if r.Limit < 0 {
 		return record.Filter{}, misuse("--limit %d is negative: 0 lists all", r.Limit)
 	}
-	switch o := exchange.Outcome(r.Outcome); o {
-	case "", exchange.Completed, exchange.Failed, exchange.UpstreamError, exchange.ClientCancelled, exchange.Interrupted, exchange.Refused:
-	default:
-		return record.Filter{}, misuse("--outcome %q is none: completed, failed, upstream_error, client_cancelled, interrupted or refused", r.Outcome)
+	if err := checkOutcome(r.Outcome); err != nil {
+		return record.Filter{}, err
 	}
 	filter, err := r.recordDays.filter(now)
-	filter.Developer, filter.Session, filter.Model, filter.Outcome = r.Developer, r.Session, r.Model, exchange.Outcome(r.Outcome)
+	filter.Developer, filter.Team, filter.Session, filter.Model, filter.Outcome = r.Developer, r.Team, r.Session, r.Model, exchange.Outcome(r.Outcome)
+	filter.Origin, filter.Refusal, filter.Status = exchange.Origin(r.Origin), r.Refusal, r.Status
+	filter.Transport, filter.Secrets = exchange.Transport(r.Transport), r.Secrets
 	return filter, err
+}
+
+// checkOutcome returns an error unless --outcome names an outcome, or none.
+func checkOutcome(name string) error {
+	switch exchange.Outcome(name) {
+	case "", exchange.Completed, exchange.Failed, exchange.UpstreamError, exchange.ClientCancelled, exchange.Interrupted, exchange.Refused:
+		return nil
+	}
+	return misuse("--outcome %q is none: completed, failed, upstream_error, client_cancelled, interrupted or refused", name)
 }
 
 func (r *recordListCommand) print(c *console, filter record.Filter, rows []recordRow, more bool) error {

@@ -28,12 +28,19 @@ type Filter struct {
 	// First and Last are the UTC days, inclusive, on which the exchanges began.
 	// They are required: an archive has no end of its own.
 	First, Last time.Time
-	// Developer, Model and Outcome are matched whole; of Session its first or
-	// last 8 characters are enough.
+	// All are matched whole, but of Session its first or last 8 characters are
+	// enough. Team is the one that the developer was in.
 	Developer string
+	Team      string
 	Session   string
 	Model     string
 	Outcome   exchange.Outcome
+	Origin    exchange.Origin
+	Refusal   string
+	Status    int
+	Transport exchange.Transport
+	// Secrets chooses those that carried any.
+	Secrets bool
 }
 
 // matches reports whether the filter's fields, but for the days, choose e.
@@ -41,7 +48,13 @@ func (f Filter) matches(e exchange.Exchange) bool {
 	return (f.Developer == "" || e.Developer == f.Developer) &&
 		(f.Session == "" || isPart(f.Session, e.Session)) &&
 		(f.Model == "" || e.Model == f.Model) &&
-		(f.Outcome == "" || e.Outcome == f.Outcome)
+		(f.Team == "" || e.Team == f.Team) &&
+		(f.Outcome == "" || e.Outcome == f.Outcome) &&
+		(f.Origin == "" || e.ErrorOrigin == f.Origin) &&
+		(f.Refusal == "" || e.Refusal == f.Refusal) &&
+		(f.Status == 0 || e.Status == f.Status) &&
+		(f.Transport == "" || e.Transport == f.Transport) &&
+		(!f.Secrets || len(e.Findings) > 0)
 }
 
 // Place is what a record's key says about it.
