@@ -27,7 +27,7 @@ func (p *proxy) health(ctx context.Context, c *console) web.Table {
 		findings = append(findings, f)
 	})
 	return web.Table{
-		About: "What 'codex-proxy doctor' checks, as it is now.", Columns: []string{"Check", "Verdict", "What was found", "What to do"}, Data: findings,
+		About: "What 'codex-proxy doctor' checks, as it is now.", Columns: []string{"Check", "Verdict", "What was found", "What to do"}, Data: map[string]any{"checks": findings},
 		Rows: rows(findings, func(f onboard.Finding) []string { return []string{f.Check, string(f.Verdict), f.Detail, f.Fix} }),
 	}
 }
@@ -41,7 +41,7 @@ func (p *proxy) teamsTable(ctx context.Context) (web.Table, error) {
 	return web.Table{
 		About:   "What teams may use; 'codex-proxy team set' changes it for the next request.",
 		Columns: []string{"Team", "Models", "Budget of a developer", "Budget of the team", "Requests a minute", "Streams at once", "Whom to ask"},
-		Data:    rows(teams, newTeamRow),
+		Data:    map[string]any{"teams": rows(teams, newTeamRow)},
 		Rows: rows(teams, func(t developer.Team) []string {
 			cells := []string{t.Name}
 			for _, field := range policyFields(t.Policy) {
@@ -59,7 +59,7 @@ func secretRulesTable(ctx context.Context, s *Settings) (web.Table, error) {
 		return web.Table{}, err
 	}
 	return web.Table{
-		About: "As they are for everybody; docs/secrets.md says how teams and developers may differ.", Columns: []string{"Rule", "Class", "Mode"}, Data: all,
+		About: "As they are for everybody; docs/secrets.md says how teams and developers may differ.", Columns: []string{"Rule", "Class", "Mode"}, Data: map[string]any{"rules": all},
 		Rows: rows(all, func(r ruleRow) []string { return []string{r.Rule, r.Class, r.Mode} }),
 	}, nil
 }
@@ -69,7 +69,7 @@ func (p *proxy) prices() web.Table {
 	all := priceRows(p.book)
 	return web.Table{
 		About:   "USD for a million tokens, by the price book of " + p.book.Edition() + ". 'codex-proxy price update' and [[price]] tables change them.",
-		Columns: []string{"Model", "From", "Tier", "Input", "Cached input", "Output"}, Data: all,
+		Columns: []string{"Model", "From", "Tier", "Input", "Cached input", "Output"}, Data: map[string]any{"edition": p.book.Edition(), "prices": all},
 		Rows: rows(all, func(r priceRow) []string {
 			return []string{r.Model, r.From, r.tier(), r.Input.String(), r.CachedInput.String(), r.Output.String()}
 		}),

@@ -118,7 +118,7 @@ func (p *proxy) openConsole(c *console, archive record.Archive, publicURL string
 	return frame.Handler(map[string]http.Handler{
 		"/console/overview": figures, "/console/findings": figures, "/console/live": figures, "/console/numbers": figures,
 		"/api/v1/overview": figures, "/api/v1/usage": figures, "/api/v1/live": figures, "/api/v1/findings": figures,
-		"/console/sessions": words, "/console/records": words,
+		"/console/sessions": words, "/console/records": words, "/api/v1/sessions": words, "/api/v1/records": words,
 	}), nil
 }
 

@@ -1,16 +1,19 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"codex-proxy/internal/console/access"
 	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 )
 
@@ -30,9 +33,7 @@ func (c *Console) api(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+apiPath+"developers/{id}/disable", c.change(func(ctx context.Context, v access.Viewer, id string) (any, error) {
 		return map[string]any{"id": id, "enabled": false}, c.enable(ctx, v, id, false)
 	}))
-	mux.HandleFunc("POST "+apiPath+"developers/{id}/tokens", c.change(func(ctx context.Context, v access.Viewer, id string) (any, error) {
-		return issued(c.issue(ctx, v, id, ""))
-	}))
+	mux.HandleFunc("POST "+apiPath+"developers/{id}/tokens", c.issueJSON)
 	mux.HandleFunc("POST "+apiPath+"tokens/{id}/rotate", c.change(func(ctx context.Context, v access.Viewer, id string) (any, error) {
 		fresh, _, err := c.rotate(ctx, v, id)
 		return issued(fresh, err)
@@ -42,6 +43,7 @@ func (c *Console) api(mux *http.ServeMux) {
 		return c.tokenJSON(info), err
 	}))
 	mux.HandleFunc("GET "+apiPath+"access", c.readingsJSON)
+	mux.HandleFunc("POST "+apiPath+"access", c.askJSON)
 	mux.HandleFunc("POST "+apiPath+"access/{id}/approve", c.decideJSON(true))
 	mux.HandleFunc("POST "+apiPath+"access/{id}/decline", c.decideJSON(false))
 	for _, fact := range c.Facts {
@@ -51,6 +53,25 @@ func (c *Console) api(mux *http.ServeMux) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(openAPI) // the caller may be gone
 	})
+}
+
+// issueJSON issues a token, with the label that a body may give.
+func (c *Console) issueJSON(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, access.Viewer.Changes)
+	if !ok {
+		return
+	}
+	var asked struct {
+		Label string `json:"label"`
+	}
+	if r.ContentLength != 0 {
+		if err := visit.ReadJSON(w, r, &asked, `{"label": "laptop"}`); err != nil {
+			c.answer(w, r, nil, err)
+			return
+		}
+	}
+	answer, err := issued(c.issue(r.Context(), viewer, r.PathValue("id"), strings.TrimSpace(asked.Label)))
+	c.answer(w, r, answer, err)
 }
 
 func issued(fresh *freshToken, err error) (any, error) {
@@ -74,40 +95,43 @@ func (c *Console) change(do func(ctx context.Context, viewer access.Viewer, id s
 
 // answer answers a call.
 func (c *Console) answer(w http.ResponseWriter, r *http.Request, answer any, err error) {
+	var problem visit.Problem
 	switch {
-	case errors.Is(err, developer.ErrNotFound):
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusNotFound, Code: "not_found", Text: "there is no such developer or token"})
-	case errors.As(err, new(undecided)):
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusConflict, Code: "not_to_decide", Text: err.Error()})
-	case errors.Is(err, developer.ErrNotActive):
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusConflict, Code: "not_active", Text: "the token is no longer active"})
-	case err != nil:
-		c.Log.Error("a call of the API failed", "path", r.URL.Path, "error", err)
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "a store does not answer just now: try again soon"})
-	default:
+	case err == nil:
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(answer) // the caller may be gone
+		return
+	case errors.As(err, &problem):
+	case errors.Is(err, developer.ErrNotFound):
+		problem = visit.Problem{Status: http.StatusNotFound, Code: "not_found", Text: "There is no such developer or token."}
+	case errors.As(err, new(unasked)):
+		problem = visit.Problem{Status: http.StatusBadRequest, Code: "bad_request", Text: err.Error()}
+	case errors.As(err, new(undecided)):
+		problem = visit.Problem{Status: http.StatusConflict, Code: "not_to_decide", Text: err.Error()}
+	case errors.Is(err, developer.ErrNotActive):
+		problem = visit.Problem{Status: http.StatusConflict, Code: "not_active", Text: "The token is no longer active."}
+	default:
+		c.Log.Error("a call of the API failed", "path", r.URL.Path, "error", err)
+		problem = visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "A store does not answer just now: try again soon."}
 	}
+	visit.WriteProblem(w, problem)
 }
 
 // personJSON is a developer, as the API tells of one.
 type personJSON struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name,omitempty"`
-	Team    string    `json:"team"`
-	Enabled bool      `json:"enabled"`
-	Used    usageJSON `json:"this_month"`
+	ID      string `json:"id"`
+	Name    string `json:"name,omitempty"`
+	Team    string `json:"team"`
+	Enabled bool   `json:"enabled"`
+	// Used is of this calendar month (UTC), and so is Budget, which is null where
+	// there is none.
+	Used   ledger.CountsJSON `json:"this_month"`
+	Budget *json.Number      `json:"budget_usd"`
 	// LastUsed is when a token of theirs was last used, exact to about a minute.
 	LastUsed *time.Time `json:"last_used,omitempty"`
-	// Tokens are given of one developer, and not in lists.
+	// Client and Tokens are given of one developer, and not in lists.
+	Client string      `json:"client,omitempty"`
 	Tokens []tokenJSON `json:"tokens,omitempty"`
-}
-
-type usageJSON struct {
-	Requests    int64 `json:"requests"`
-	TotalTokens int64 `json:"total_tokens"`
-	CostNanos   int64 `json:"cost_usd_nanos"`
-	Unpriced    int64 `json:"unpriced"`
 }
 
 type tokenJSON struct {
@@ -119,8 +143,13 @@ type tokenJSON struct {
 	LastUsed *time.Time `json:"last_used,omitempty"`
 }
 
-func known64(c ledger.Counts) usageJSON {
-	return usageJSON{c.Requests, c.Usage.Total, c.CostNanos, c.Unpriced}
+// budgetJSON is a budget in USD; nil for none.
+func budgetJSON(nanos int64) *json.Number {
+	if nanos == 0 {
+		return nil
+	}
+	usd := exchange.USD(nanos)
+	return &usd
 }
 
 func moment(t time.Time) *time.Time {
@@ -142,23 +171,30 @@ func (c *Console) developersJSON(w http.ResponseWriter, r *http.Request) {
 	p, err := c.listDevelopers(r.Context(), viewer, r.URL.Query())
 	all := make([]personJSON, 0, len(p.Rows))
 	for _, row := range p.Rows {
-		all = append(all, personJSON{ID: row.Shown, Name: row.Name, Team: row.Team, Enabled: row.Enabled, Used: known64(row.Counts), LastUsed: moment(row.LastUsed)})
+		all = append(all, personJSON{ID: row.Shown, Name: row.Name, Team: row.Team, Enabled: row.Enabled, Used: row.Counts.JSON(), Budget: budgetJSON(row.BudgetNanos), LastUsed: moment(row.LastUsed)})
 	}
 	c.answer(w, r, map[string]any{"developers": all, "found": p.Found, "more": p.Next != ""}, err)
 }
 
+// about are those who may see what there is about one developer: who sees everybody's,
+// and the developer.
+func about(developer string) func(access.Viewer) bool {
+	return func(v access.Viewer) bool { return v.Lists() && (v.Only == "" || v.Only == developer) }
+}
+
 func (c *Console) developerJSON(w http.ResponseWriter, r *http.Request) {
-	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	id := r.PathValue("id")
+	viewer, ok := c.allowed(w, r, about(id))
 	if !ok {
 		return
 	}
-	p, err := c.gatherDeveloper(r.Context(), viewer, r.PathValue("id"))
-	one := personJSON{ID: p.ID, Name: p.Developer.Name, Team: p.Team, Enabled: p.Enabled, Used: known64(p.Counts)}
+	p, err := c.gatherDeveloper(r.Context(), viewer, id)
+	one := personJSON{
+		ID: p.ID, Name: p.Developer.Name, Team: p.Team, Enabled: p.Enabled, Used: p.Counts.JSON(), Budget: budgetJSON(p.Policy.DeveloperBudgetNanos),
+		LastUsed: moment(p.LastSeen()), Client: p.Client(),
+	}
 	for _, t := range p.Tokens {
 		one.Tokens = append(one.Tokens, c.tokenJSON(t))
-		if seen := moment(t.LastUsed); seen != nil && (one.LastUsed == nil || seen.After(*one.LastUsed)) {
-			one.LastUsed = seen
-		}
 	}
 	c.answer(w, r, one, err)
 }
@@ -184,7 +220,7 @@ func newReadingJSON(r Reading) readingJSON {
 // as a second person.
 func (c *Console) decideJSON(yes bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+		viewer, ok := c.allowed(w, r, readers)
 		if !ok {
 			return
 		}
@@ -193,11 +229,34 @@ func (c *Console) decideJSON(yes bool) http.HandlerFunc {
 	}
 }
 
-func (c *Console) readingsJSON(w http.ResponseWriter, r *http.Request) {
-	if _, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() }); !ok {
+// askJSON puts on record that the credential's holder wants to read what a developer
+// wrote, and why.
+func (c *Console) askJSON(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, readers)
+	if !ok {
 		return
 	}
-	readings, err := c.Store.Readings(r.Context(), r.URL.Query().Get("developer"), c.Now().AddDate(0, 0, -readingDays))
+	var asked struct {
+		Developer string `json:"developer"`
+		Reason    string `json:"reason"`
+	}
+	if err := visit.ReadJSON(w, r, &asked, `{"developer": "alice@example.com", "reason": "the ticket 4711"}`); err != nil {
+		c.answer(w, r, nil, err)
+		return
+	}
+	reading, err := c.ask(r.Context(), viewer, asked.Developer, asked.Reason)
+	c.answer(w, r, newReadingJSON(reading), err)
+}
+
+// readingsJSON tells who has read what developers wrote; a developer, who has read
+// what they wrote.
+func (c *Console) readingsJSON(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, access.Viewer.Lists)
+	if !ok {
+		return
+	}
+	whose := cmp.Or(viewer.Only, r.URL.Query().Get("developer"))
+	readings, err := c.Store.Readings(r.Context(), whose, c.Now().AddDate(0, 0, -readingDays))
 	all := make([]readingJSON, 0, len(readings))
 	for _, x := range readings {
 		all = append(all, newReadingJSON(x))

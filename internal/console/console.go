@@ -290,25 +290,54 @@ func (c *Console) Who(w http.ResponseWriter, r *http.Request) (access.Viewer, bo
 	return viewer, true
 }
 
-// caller returns who calls the API.
+// caller returns who calls the API: the holder of a credential for it, or a developer
+// with the token that they use with Codex.
 func (c *Console) caller(w http.ResponseWriter, r *http.Request) (access.Viewer, bool) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	b, _, err := c.people.load(r.Context())
+	given := strings.TrimSpace(text)
+	refuse := func(code, text string) (access.Viewer, bool) {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusUnauthorized, Code: code, Text: text})
+		return access.Viewer{}, false
+	}
+	if !strings.EqualFold(scheme, "Bearer") || given == "" {
+		return refuse("no_credential", "Send Authorization: Bearer and a credential of 'codex-proxy console token add', or a developer's token.")
+	}
+	var viewer access.Viewer
+	var known bool
+	var err error
+	if isToken(given) {
+		viewer, known, err = c.developerWith(r.Context(), given)
+	} else {
+		var b book
+		if b, _, err = c.people.load(r.Context()); err == nil {
+			var person Person
+			person, known = b.holder(given, true, c.Now())
+			viewer = c.viewer(person)
+		}
+	}
 	switch {
 	case err != nil:
 		c.Log.Error("who calls the API cannot be looked up", "error", err)
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "a store does not answer just now: try again soon"})
-	case !strings.EqualFold(scheme, "Bearer"):
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusUnauthorized, Code: "no_credential", Text: "send Authorization: Bearer and a credential of 'codex-proxy console token add'"})
-	default:
-		if person, ok := b.holder(strings.TrimSpace(text), true, c.Now()); ok {
-			return c.viewer(person), true
-		}
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusUnauthorized, Code: "wrong_credential", Text: "this credential is not known, or no longer valid"})
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "A store does not answer just now: try again soon."})
+		return access.Viewer{}, false
+	case !known:
+		return refuse("wrong_credential", "This credential is not known, or no longer valid.")
 	}
-	return access.Viewer{}, false
+	return viewer, true
+}
+
+// isToken reports whether what somebody gave may be a developer's token, which an
+// older installation may have made, and is no credential of the console's.
+func isToken(given string) bool { return !strings.HasPrefix(given, credentialPrefix) }
+
+// developerWith returns the developer who has a token; false where nobody has.
+func (c *Console) developerWith(ctx context.Context, token string) (access.Viewer, bool, error) {
+	who, err := c.Authenticator.Authenticate(ctx, token)
+	if errors.As(err, new(*developer.TokenError)) {
+		return access.Viewer{}, false, nil
+	}
+	return developerViewer(who.Developer), err == nil, err
 }
 
 // Name returns what the viewer sees in a developer's place.

@@ -75,7 +75,7 @@ func newFixture(t *testing.T, settings console.Settings) *fixture {
 		Settings: settings, Now: clock, Log: slog.New(slog.NewTextHandler(f.log, nil)),
 		Facts: []console.Fact{
 			{Name: "health", Title: "Health", Read: func(context.Context) (console.Table, error) {
-				return console.Table{Columns: []string{"x"}, Rows: [][]string{{"ok"}}, Data: []string{"all is well"}}, nil
+				return console.Table{Columns: []string{"x"}, Rows: [][]string{{"ok"}}, Data: map[string]any{"checks": []string{"all is well"}}}, nil
 			}},
 			{Name: "prices", Title: "Prices", Read: func(context.Context) (console.Table, error) {
 				return console.Table{}, errors.New("the price book is on fire")
@@ -95,7 +95,7 @@ func newFixture(t *testing.T, settings console.Settings) *fixture {
 		}
 		_ = f.frame.Layout(w, r, "Words", func(w io.Writer) error { _, err := io.WriteString(w, "the words of "+of[:5]); return err })
 	})
-	f.server = httptest.NewServer(f.frame.Handler(map[string]http.Handler{"/console/sessions": words}))
+	f.server = httptest.NewServer(f.frame.Handler(map[string]http.Handler{"/console/sessions": words, "/api/v1/sessions": words}))
 	t.Cleanup(f.server.Close)
 	return f
 }
@@ -218,7 +218,7 @@ func TestSettingsShowWhatHoldsAndWhatCannotBeRead(t *testing.T) {
 		status   int
 		says     string
 	}{
-		{"auditor api", "health", 200, `{"health":["all is well"]}`}, {"auditor api", "prices", 503, `"unavailable"`}, {"finance api", "health", 403, `"not_allowed"`},
+		{"auditor api", "health", 200, `{"checks":["all is well"]}`}, {"auditor api", "prices", 503, `"unavailable"`}, {"finance api", "health", 403, `"not_allowed"`},
 	} {
 		if response, body := f.call(test.as, http.MethodGet, test.name); response.StatusCode != test.status || !strings.Contains(body, test.says) {
 			t.Errorf("%s of %s: %s %s", test.name, test.as, response.Status, body)
@@ -481,7 +481,7 @@ func TestTheAPIKnowsItsOwnCredentialsAlone(t *testing.T) {
 		response, body := f.signedIn("admin").do(r, nil) // whose cookie means nothing here
 		return response.StatusCode, body
 	}
-	for _, wrong := range []string{"", f.secrets["admin"], f.secrets[alice], "codexconsole_x"} {
+	for _, wrong := range []string{"", f.secrets["admin"], f.secrets[alice] + "x", "codexconsole_x"} {
 		if status, _ := call("GET", "/api/v1/developers", wrong); status != http.StatusUnauthorized {
 			t.Errorf("another credential: %d", status)
 		}
@@ -506,5 +506,76 @@ func TestTheAPIKnowsItsOwnCredentialsAlone(t *testing.T) {
 	}
 	if status, _ := call("GET", "/api/v1/developers/nobody", f.secrets["admin api"]); status != http.StatusNotFound {
 		t.Errorf("nobody: %d", status)
+	}
+}
+
+func TestADeveloperCallsTheAPIWithTheirToken(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	f.call("auditor api", http.MethodPost, "access", `{"developer": "`+alice+`", "reason": "the incident of today"}`)
+	f.call("auditor api", http.MethodPost, "access", `{"developer": "`+bob+`", "reason": "another incident"}`)
+	for _, test := range []struct {
+		path   string
+		status int
+		says   string
+	}{
+		{"developers/" + alice, 200, `"id":"` + alice + `"`},
+		{"developers/" + bob, 403, "not_allowed"},
+		{"developers", 403, "not_allowed"},
+		{"health", 403, "not_allowed"},
+		{"access?developer=" + bob, 200, "the incident of today"},
+		{"sessions?developer=" + alice, 200, "the words of alice"},
+		{"sessions?developer=" + bob, 403, "not_allowed"},
+	} {
+		if response, body := f.call(alice, http.MethodGet, test.path); response.StatusCode != test.status || !strings.Contains(body, test.says) || strings.Contains(body, "another incident") {
+			t.Errorf("%s: %s %s", test.path, response.Status, body)
+		}
+	}
+	if response, _ := f.call(alice, http.MethodPost, "developers/"+alice+"/tokens"); response.StatusCode != http.StatusForbidden {
+		t.Errorf("a token of their own making: %s", response.Status)
+	}
+	_, err := f.store.UpdateDeveloper(t.Context(), alice, func(d *developer.Developer) error { d.Disable("", time.Now()); return nil })
+	f.check(err)
+	if response, body := f.call(alice, http.MethodGet, "developers/"+alice); response.StatusCode != http.StatusUnauthorized || !strings.Contains(body, "wrong_credential") {
+		t.Errorf("when disabled: %s %s", response.Status, body)
+	}
+}
+
+func TestAProgramReadsWhatOthersWroteForAReason(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	words := "sessions?developer=" + alice
+	ask := func(as, body string, status int, says string) {
+		t.Helper()
+		if response, said := f.call(as, http.MethodPost, "access", body); response.StatusCode != status || !strings.Contains(said, says) {
+			t.Errorf("%s asks: %s %s", as, response.Status, said)
+		}
+	}
+	see := func(as string, status int, says string) {
+		t.Helper()
+		if response, said := f.call(as, http.MethodGet, words); response.StatusCode != status || !strings.Contains(said, says) {
+			t.Errorf("%s reads: %s %s", as, response.Status, said)
+		}
+	}
+	see("auditor api", 403, `"reason_needed"`)
+	see("finance api", 403, `"not_allowed"`)
+	ask("auditor api", `{"developer": "`+alice+`", "reason": "short"}`, 400, `"bad_request"`)
+	ask("auditor api", `{"developer": "`+alice+`", "why": "the incident of today"}`, 400, `"bad_request"`)
+	ask("finance api", `{"developer": "`+alice+`", "reason": "the incident of today"}`, 403, `"not_allowed"`)
+	see("auditor api", 403, `"reason_needed"`)
+	ask("auditor api", `{"developer": "`+alice+`", "reason": "the incident of today"}`, 200, `"state":"granted"`)
+	see("auditor api", 200, "the words of alice")
+	see("admin api", 403, `"reason_needed"`)
+	if _, page := f.signedIn(alice).get("/console/me"); !strings.Contains(page, "the incident of today") || !strings.Contains(page, "auditor-api") {
+		t.Error("alice does not see who has read what she wrote")
+	}
+}
+
+func TestAProgramWaitsForASecondPersonToo(t *testing.T) {
+	f := newFixture(t, console.Settings{SecondPerson: true})
+	response, said := f.call("auditor api", http.MethodPost, "access", `{"developer": "`+alice+`", "reason": "the incident of today"}`)
+	if response.StatusCode != http.StatusOK || !strings.Contains(said, `"state":"asked"`) {
+		t.Fatalf("asking: %s %s", response.Status, said)
+	}
+	if response, said := f.call("auditor api", http.MethodGet, "sessions?developer="+alice); response.StatusCode != http.StatusForbidden || !strings.Contains(said, `"waits"`) {
+		t.Errorf("while it waits: %s %s", response.Status, said)
 	}
 }

@@ -178,7 +178,7 @@ type freshToken struct{ ID, Text string }
 
 // developer shows one developer.
 func (c *Console) developer(w http.ResponseWriter, r *http.Request) {
-	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	viewer, ok := c.allowed(w, r, readers)
 	if ok {
 		c.showDeveloper(w, r, viewer, r.PathValue("id"), nil)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/console/visit"
 )
 
 // readingDays is how far back the pages list who read what.
@@ -73,7 +74,23 @@ func (c *Console) Ask(w http.ResponseWriter, r *http.Request, viewer access.View
 		}
 		page.Waiting = waiting.State == Asked
 	}
+	if visit.IsCall(r) {
+		visit.WriteProblem(w, page.problem())
+		return
+	}
 	c.page(w, r, http.StatusForbidden, "Why do you want to read this?", "ask", page)
+}
+
+// problem says to a program what the page says.
+func (p askPage) problem() visit.Problem {
+	told := visit.Problem{Status: http.StatusForbidden, Code: "reason_needed", Text: "Say first why you want to read what " + p.Developer + " wrote: POST /api/v1/access with the developer and a reason."}
+	switch {
+	case p.Never:
+		told.Code, told.Text = "not_allowed", "Your role does not read what others wrote."
+	case p.Waiting:
+		told.Code, told.Text = "waits", "You have asked to read what "+p.Developer+" wrote. A second person must agree first."
+	}
+	return told
 }
 
 // shortestReason and longestReason bound a reason, in characters.
@@ -112,22 +129,33 @@ type unasked string
 
 func (why unasked) Error() string { return string(why) }
 
+// readers are those who see everybody's exchanges, and may read them for a reason.
+func readers(v access.Viewer) bool { return v.Only == "" && v.Lists() }
+
+// ask puts on record that somebody wants to read. Nobody reads who is not on record.
+func (c *Console) ask(ctx context.Context, viewer access.Viewer, developer, reason string) (Reading, error) {
+	reading, err := AskToRead(ctx, c.Store, viewer, developer, reason, c.Now(), c.Settings)
+	if err == nil {
+		c.Log.Warn("somebody reads what a developer wrote", "reader", viewer.Name, "developer", reading.Developer, "state", reading.State, "reading", reading.ID)
+	}
+	return reading, err
+}
+
 // askToRead is a reason that was given on a page.
 func (c *Console) askToRead(w http.ResponseWriter, r *http.Request) {
-	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	viewer, ok := c.allowed(w, r, readers)
 	if !ok {
 		return
 	}
-	reading, err := AskToRead(r.Context(), c.Store, viewer, r.PostFormValue("developer"), r.PostFormValue("reason"), c.Now(), c.Settings)
+	reading, err := c.ask(r.Context(), viewer, r.PostFormValue("developer"), r.PostFormValue("reason"))
 	if errors.As(err, new(unasked)) {
 		c.say(w, r, http.StatusBadRequest, "Not done", err.Error())
 		return
 	}
-	if err != nil { // and nobody reads who is not on record
+	if err != nil {
 		c.broken(w, r, err)
 		return
 	}
-	c.Log.Warn("somebody reads what a developer wrote", "reader", viewer.Name, "developer", reading.Developer, "state", reading.State, "reading", reading.ID)
 	if reading.State == Asked {
 		http.Redirect(w, r, readingPath, http.StatusSeeOther)
 		return
@@ -146,7 +174,7 @@ type readingsPage struct {
 }
 
 func (c *Console) readings(w http.ResponseWriter, r *http.Request) {
-	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	viewer, ok := c.allowed(w, r, readers)
 	if !ok {
 		return
 	}
@@ -162,7 +190,7 @@ func (c *Console) readings(w http.ResponseWriter, r *http.Request) {
 
 // decide is a second person's yes or no.
 func (c *Console) decide(w http.ResponseWriter, r *http.Request) {
-	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only == "" && v.Lists() })
+	viewer, ok := c.allowed(w, r, readers)
 	if !ok {
 		return
 	}

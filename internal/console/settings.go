@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-
-	"codex-proxy/internal/console/access"
 )
 
 // Fact is a part of what holds in the server: a table of the page of settings, and
@@ -21,16 +19,14 @@ type Table struct {
 	About   string
 	Columns []string
 	Rows    [][]string
-	// Data is what the API tells: what the command line prints with --json.
+	// Data is what the API tells, as an object, with what the command line prints
+	// with --json.
 	Data any
 }
 
-// settingsReaders are those who see what holds in the server.
-func settingsReaders(v access.Viewer) bool { return v.Only == "" && v.Lists() }
-
 // settings shows what holds. All is asked at once, as some of it takes its time.
 func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
-	if _, ok := c.allowed(w, r, settingsReaders); !ok {
+	if _, ok := c.allowed(w, r, readers); !ok {
 		return
 	}
 	type section struct {
@@ -67,10 +63,10 @@ func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
 // factJSON tells programs one fact.
 func (c *Console) factJSON(fact Fact) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if _, ok := c.allowed(w, r, settingsReaders); !ok {
+		if _, ok := c.allowed(w, r, readers); !ok {
 			return
 		}
 		table, err := fact.Read(r.Context())
-		c.answer(w, r, map[string]any{fact.Name: table.Data}, err)
+		c.answer(w, r, table.Data, err)
 	}
 }

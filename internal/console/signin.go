@@ -76,7 +76,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	given := strings.TrimSpace(r.PostFormValue("credential"))
 	s := c.newSession()
-	if strings.HasPrefix(given, developer.Prefix) || given != "" && !strings.HasPrefix(given, credentialPrefix) {
+	if given != "" && isToken(given) {
 		who, err := c.Authenticator.Authenticate(r.Context(), given)
 		var bad *developer.TokenError
 		switch {
