@@ -133,8 +133,8 @@ type browser struct {
 	bytes float64
 	// issuer is another host that the browser may be sent to; empty is none.
 	issuer string
-	// forgiven lets answers of 403 pass.
-	forgiven bool
+	// forgiven are the statuses of answers that are let pass.
+	forgiven []string
 }
 
 func newBrowser(t *testing.T, host string) *browser {
@@ -172,8 +172,10 @@ func (b *browser) listen(event any) {
 	case *runtime.EventExceptionThrown:
 		b.wrong = append(b.wrong, "a script failed: "+e.ExceptionDetails.Text)
 	case *log.EventEntryAdded:
-		if b.forgiven && strings.Contains(e.Entry.Text, "status of 403") {
-			return
+		for _, status := range b.forgiven {
+			if strings.Contains(e.Entry.Text, "status of "+status) {
+				return
+			}
 		}
 		if e.Entry.Level == log.LevelError || e.Entry.Source == log.SourceSecurity {
 			b.wrong = append(b.wrong, e.Entry.Text+" "+e.Entry.URL)
@@ -216,12 +218,43 @@ func (b *browser) check(what string) {
 	b.wrong = nil
 }
 
+// visit opens a page, whatever its status, and returns that.
+func (b *browser) visit(path string) (status int64) {
+	b.t.Helper()
+	b.do(chromedp.ActionFunc(func(ctx context.Context) error {
+		response, err := chromedp.RunResponse(ctx, chromedp.Navigate("http://"+b.host+path))
+		if err == nil {
+			status = response.Status
+		}
+		return err
+	}), chromedp.WaitReady("main"))
+	b.check(path)
+	return status
+}
+
+// js evaluates an expression in the page, waits for it where it is a promise, and
+// decodes what it comes to.
+func (b *browser) js(expression string, into any) {
+	b.t.Helper()
+	b.do(chromedp.Evaluate(expression, into, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+}
+
+// count is how many elements a selector finds.
+func (b *browser) count(selector string) (n int) {
+	b.t.Helper()
+	b.js(fmt.Sprintf("document.querySelectorAll(%q).length", selector), &n)
+	return n
+}
+
 // forgives403 lets the browser note that a page comes with 403, as the question for a
 // reason does.
-func (b *browser) forgives403() {
+func (b *browser) forgives403() { b.forgives("403") }
+
+// forgives lets the browser note that a page comes with a status.
+func (b *browser) forgives(status string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.forgiven = true
+	b.forgiven = append(b.forgiven, status)
 }
 
 // text is what a page shows.
@@ -241,6 +274,12 @@ func (b *browser) signIn(credential string) {
 		b.t.Fatalf("signing in: %s", problem)
 	}
 	b.check("signing in")
+}
+
+func (b *browser) signOut() {
+	b.t.Helper()
+	b.do(chromedp.Click(".whoever form button", chromedp.ByQuery), chromedp.WaitReady("input[name=credential]", chromedp.ByQuery))
+	b.check("signing out")
 }
 
 // screenshot writes a picture of the page where SCREENSHOTS names a directory.
