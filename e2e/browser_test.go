@@ -18,11 +18,13 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // demo is the demo in a process of its own, with its sample data.
@@ -244,6 +246,64 @@ func (b *browser) count(selector string) (n int) {
 	b.t.Helper()
 	b.js(fmt.Sprintf("document.querySelectorAll(%q).length", selector), &n)
 	return n
+}
+
+// until waits until an expression holds in the page.
+func (b *browser) until(what, expression string) {
+	b.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var holds bool
+		b.js("!!("+expression+")", &holds)
+		if holds {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("it never came to this: %s\n%s", what, b.text())
+		}
+	}
+}
+
+// untilSeen waits until an element is in the window, to which pages scroll smoothly.
+func (b *browser) untilSeen(selector string) {
+	b.t.Helper()
+	b.until(selector+" is in the window", fmt.Sprintf("(r => r.bottom > 0 && r.top < innerHeight)(document.querySelector(%q).getBoundingClientRect())", selector))
+}
+
+// follow clicks the link of those that a selector finds that has a label, and waits
+// for the page that it leads to.
+func (b *browser) follow(selector, label string) {
+	b.t.Helper()
+	b.js(fmt.Sprintf(`[...document.querySelectorAll(%q)].find(a => a.textContent.trim() === %q).setAttribute("data-follow", "")`, selector, label), nil)
+	b.press("[data-follow]", "main")
+}
+
+// typed presses the keys of a text, one after the other, each as a keyboard does: what
+// a page keeps a key from doing it does not do.
+func typed(keys string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		for _, key := range keys {
+			events := kb.Encode(key)
+			for _, event := range events {
+				if event.Type == input.KeyChar {
+					continue // comes of the key's going down
+				}
+				if event.Type == input.KeyDown && len(events) > 2 {
+					event.Text = events[1].Text
+				}
+				if err := event.Do(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// location is the page's address.
+func (b *browser) location() (address string) {
+	b.t.Helper()
+	b.do(chromedp.Location(&address))
+	return address
 }
 
 // forgives403 lets the browser note that a page comes with 403, as the question for a
