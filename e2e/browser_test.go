@@ -173,6 +173,8 @@ func (b *browser) listen(event any) {
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
 		b.wrong = append(b.wrong, "a script failed: "+e.ExceptionDetails.Text)
+	case *page.EventJavascriptDialogOpening:
+		b.wrong = append(b.wrong, "a dialog: "+e.Message)
 	case *log.EventEntryAdded:
 		for _, status := range b.forgiven {
 			if strings.Contains(e.Entry.Text, "status of "+status) {

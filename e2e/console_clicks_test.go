@@ -283,10 +283,7 @@ func TestLongListsAndBodiesGoOnPageByPage(t *testing.T) {
 		}
 		b.press("a[rel=next]", "pre.raw")
 	}
-	raw, err := json.Marshal(long)
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := marshalled(t, long)
 	if whole.String() != string(raw) || pages < 4 {
 		t.Errorf("%d pages make %d bytes, and %d were sent", pages, whole.Len(), len(raw))
 	}
@@ -338,7 +335,7 @@ func TestFindingsAreFilteredAndMarkedAsRotated(t *testing.T) {
 	p := newProxy(t, simulated.Options{})
 	token := p.developer("alice@example.com")
 	p.openai.Play(simulated.Say("Noted."))
-	p.newCLI(overHTTP, token).run("The key is AKIA" + "Z7QGN4T2KXW3PLVD, and the database is postgres://app:" + "vT9xK2mWd4Zq7@db.example.com/app.").must(t, "Noted.")
+	p.newCLI(overHTTP, token).run("The key is AKIA"+"Z7QGN4T2KXW3PLVD, and the database is postgres://app:"+"vT9xK2mWd4Zq7@db.example.com/app.").must(t, "Noted.")
 	p.records(1)
 	b := newBrowser(t, p.address)
 	b.signIn(p.administrator())
@@ -398,7 +395,9 @@ func TestTheLivePageKeepsItselfUpToDate(t *testing.T) {
 		p.openai.Play(simulated.Stall("thinking about it", 8))
 		return p.ask(token, map[string]string{"User-Agent": "codex_cli_rs/0.1"}, map[string]any{"model": model, "stream": true, "input": "Go on."})
 	}
-	shows := func(what, model string) { b.until(what, fmt.Sprintf(`document.getElementById("live-rows").innerText.includes(%q)`, model)) }
+	shows := func(what, model string) {
+		b.until(what, fmt.Sprintf(`document.getElementById("live-rows").innerText.includes(%q)`, model))
+	}
 	first := begin("gpt-5.1-codex")
 	shows("a row appears", "gpt-5.1-codex")
 	b.until("its tokens are counted", `/^~\d/.test(document.querySelector("[data-field=tokens]").textContent)`)

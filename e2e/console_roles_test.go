@@ -41,11 +41,7 @@ func settingsFile(t *testing.T, toml string) string {
 // returns the answer when it has begun.
 func (p *proxy) ask(token string, headers map[string]string, body any) *http.Response {
 	p.t.Helper()
-	raw, err := json.Marshal(body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "http://"+p.address+"/v1/responses", bytes.NewReader(raw))
+	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "http://"+p.address+"/v1/responses", bytes.NewReader(marshalled(p.t, body)))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -60,6 +56,18 @@ func (p *proxy) ask(token string, headers map[string]string, body any) *http.Res
 	}
 	p.t.Cleanup(func() { response.Body.Close() })
 	return response
+}
+
+// marshalled is JSON that leaves the characters of HTML as they are, as Codex's does.
+func marshalled(t *testing.T, v any) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.TrimSpace(out.Bytes())
 }
 
 // asked sends a request and waits for the whole answer.

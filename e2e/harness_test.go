@@ -142,6 +142,12 @@ func (p *proxy) command(args ...string) string {
 	return string(out)
 }
 
+// tries runs a command that may fail, and returns all that it prints.
+func (p *proxy) tries(args ...string) (string, error) {
+	out, err := exec.CommandContext(p.t.Context(), binary, append(args, "--data", p.data)...).CombinedOutput()
+	return string(out), err
+}
+
 // developer adds a developer and returns the token.
 func (p *proxy) developer(id string, args ...string) string {
 	p.t.Helper()

@@ -7,6 +7,7 @@ import (
 
 	"codex-proxy/internal/console/figure"
 	"codex-proxy/internal/ledger"
+	"codex-proxy/internal/terminal"
 )
 
 // functions are what the templates call.
@@ -18,7 +19,9 @@ func functions() template.FuncMap {
 			}
 			return t.UTC().Format("2006-01-02 15:04")
 		},
-		"spent": newMeter,
+		"safe":      terminal.Safe,
+		"safeLines": terminal.SafeLines,
+		"spent":     newMeter,
 		"life": func(d time.Duration) string {
 			if d%time.Hour == 0 {
 				return figure.Plural(int64(d/time.Hour), "hour")

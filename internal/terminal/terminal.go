@@ -14,9 +14,11 @@ import (
 
 // Safe returns text as one line that cannot drive a terminal: every control
 // character (C0 with line feed, carriage return and tab, DEL, C1), every
-// control of the writing direction, every line or paragraph separator and
-// every byte that is not UTF-8 is replaced by a visible escape such as \x1b or
-// \u202e. All else, in any language, stays as it is.
+// control of the writing direction, every line or paragraph separator, every
+// character that takes no room (which makes two names look like one, and in which
+// text hides) and every byte that is not UTF-8 is replaced by a visible escape such
+// as \x1b or \u202e. All else, in any language, stays as it is: also the joiners,
+// which scripts and emoji need.
 func Safe(text string) string { return escape(text, "") }
 
 // SafeLines is Safe for text of many lines: line feeds and tabs stay.
@@ -77,8 +79,10 @@ func hostile(r rune, keep string) bool {
 		return true
 	case r == '\u061c', r == '\u200e', r == '\u200f', // bidirectional marks
 		r >= '\u202a' && r <= '\u202e', // embeddings and overrides
-		r >= '\u2066' && r <= '\u2069', // isolates
-		r == '\u2028', r == '\u2029':   // line and paragraph separators
+		r == '\u2028', r == '\u2029',   // line and paragraph separators
+		r == '\u00ad', r == '\u180e', r == '\u200b', r == '\ufeff', // of no width
+		r >= '\u2060' && r <= '\u206f', // isolates, invisible operators
+		r >= 0xe0000 && r <= 0xe0fff:   // tags and variation selectors
 		return true
 	}
 	return false

@@ -18,6 +18,9 @@ func TestWhatCouldDriveATerminalBecomesVisible(t *testing.T) {
 		"raw \x9b31m and \xff":            `raw \x9b31m and \xff`,
 		"user\u202etxt.exe\u2066":         `user\u202etxt.exe\u2066`,
 		"\u200e\u200f\u061c\u2028\u2029.": `\u200e\u200f\u061c\u2028\u2029.`,
+		"gpt\u200b-5\u2060\ufeff\u00ad":   `gpt\u200b-5\u2060\ufeff\xad`,
+		"tagged\U000e0041":                `tagged\ue0041`,
+		"नि\u200dर 👩\u200d🔧 می\u200cخواهم": "नि\u200dर 👩\u200d🔧 می\u200cخواهم",
 	} {
 		if got := Safe(text); got != want {
 			t.Errorf("Safe(%q) = %q, want %q", text, got, want)
