@@ -49,11 +49,17 @@ func (p *proxy) status(token string) int {
 // what in it.
 func (b *browser) press(selector, what string) {
 	b.t.Helper()
+	b.leads(selector, chromedp.Click(selector, chromedp.ByQuery), what)
+}
+
+// leads does something, waits for the page that it leads to, and for what in it.
+func (b *browser) leads(done string, action chromedp.Action, what string) {
+	b.t.Helper()
 	b.do(chromedp.ActionFunc(func(ctx context.Context) error {
-		_, err := chromedp.RunResponse(ctx, chromedp.Click(selector, chromedp.ByQuery))
+		_, err := chromedp.RunResponse(ctx, action)
 		return err
 	}), chromedp.WaitReady(what, chromedp.ByQuery))
-	b.check(selector)
+	b.check(done)
 }
 
 // TestWhatAnAdministratorDoesInTheBrowserHolds presses every button of the console's:
