@@ -358,11 +358,11 @@ func (b *browser) screenshot(name string) {
 	}
 }
 
-// look makes the window of a size, in a theme.
+// look makes the window of a size, in a theme, for somebody who wants nothing to move.
 func (b *browser) look(width int64, theme string) {
 	b.t.Helper()
 	b.do(emulation.SetDeviceMetricsOverride(width, 900, 1, width < 600),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}))
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
 }
 
 // links returns the addresses of the page's links that a selector chooses.
