@@ -48,6 +48,11 @@ func TestAConversationOfTheRealCLIIsFoundAndLookedAt(t *testing.T) {
 		return colour
 	}
 	light := ground()
+	for system, offers := range map[string]string{"light": "Dark", "dark": "Light"} { // also while the page is open
+		b.look(1280, system)
+		b.until("the button offers the other theme than "+system, fmt.Sprintf(`document.getElementById("theme").textContent === %q`, offers))
+	}
+	b.look(1280, "light")
 	b.do(chromedp.Click("#theme", chromedp.ByQuery))
 	dark := ground()
 	b.open("/console/records")
@@ -362,7 +367,7 @@ func TestFindingsAreFilteredAndMarkedAsRotated(t *testing.T) {
 	b.press("main tbody th a", "form.mark")
 	b.do(chromedp.Click("input[name=as][value=rotated]", chromedp.ByQuery), chromedp.SendKeys("textarea[name=note]", "replaced on the same day", chromedp.ByQuery))
 	b.press("form.mark button.main", "form.mark")
-	if text := b.text(); !strings.Contains(text, "rotated by admin on ") || !strings.Contains(text, "replaced on the same day") {
+	if text := b.text(); !strings.Contains(text, "1 exchange of 1 session;") || !strings.Contains(text, "rotated by admin on ") || !strings.Contains(text, "replaced on the same day") {
 		t.Errorf("the finding says:\n%s", text)
 	}
 	b.open("/console/findings")

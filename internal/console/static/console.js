@@ -3,10 +3,12 @@
 {
   const button = document.getElementById('theme')
   const root = document.documentElement
-  const dark = () => root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches
+  const system = matchMedia('(prefers-color-scheme: dark)')
+  const dark = () => root.dataset.theme ? root.dataset.theme === 'dark' : system.matches
   const label = () => { button.textContent = dark() ? 'Light' : 'Dark' }
   label()
   button.hidden = false
+  system.addEventListener('change', label)
   button.addEventListener('click', () => {
     root.dataset.theme = dark() ? 'light' : 'dark'
     document.cookie = `codex-proxy-theme=${root.dataset.theme}; Path=/console; Max-Age=31536000; SameSite=Strict`
