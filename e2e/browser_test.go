@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -71,56 +69,6 @@ func startDemo(t *testing.T) demo {
 	case <-time.After(time.Minute):
 		t.Fatalf("the demo does not start:\n%s", log)
 		return demo{}
-	}
-}
-
-// api asks for everything that the description of the API says can be got or done,
-// and for nothing that changes anything.
-func (d demo) api(t *testing.T) {
-	t.Helper()
-	var made struct{ Credential string }
-	out, err := exec.CommandContext(t.Context(), binary, "console", "token", "add", "test", "--role", "auditor", "--json", "--data", d.data).Output()
-	if err == nil {
-		err = json.Unmarshal(out, &made)
-	}
-	if err != nil {
-		t.Fatalf("make a credential: %v", err)
-	}
-	ask := func(method, path string) (int, string) {
-		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+d.address+"/api/v1"+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Authorization", "Bearer "+made.Credential)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body)
-	}
-	_, description := ask(http.MethodGet, "/openapi.yaml")
-	routes := regexp.MustCompile(`(?m)^  (/\S+):\n    (get|post):`).FindAllStringSubmatch(description, -1)
-	if len(routes) < 15 {
-		t.Errorf("the description has %d routes", len(routes))
-	}
-	for _, route := range routes {
-		path, method := strings.ReplaceAll(route[1], "{id}", "alice@example.com"), strings.ToUpper(route[2])
-		status, body := ask(method, path)
-		switch {
-		case strings.HasPrefix(path, "/access/"): // which an auditor may decide
-			if status != http.StatusConflict {
-				t.Errorf("%s of what nobody asks for: %d %s", path, status, body)
-			}
-		case method == http.MethodPost && status != http.StatusForbidden:
-			t.Errorf("an auditor's POST of %s: %d %s", path, status, body)
-		case method == http.MethodGet && status != http.StatusOK && !strings.HasPrefix(path, "/findings/"):
-			t.Errorf("GET %s: %d %s", path, status, body)
-		}
 	}
 }
 
@@ -417,8 +365,6 @@ func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 		t.Errorf("signing in and the first page took %.0f bytes", b.bytes)
 	}
 	b.mu.Unlock()
-
-	d.api(t)
 
 	// Reading what others wrote takes a reason.
 	b.open("/console/sessions")

@@ -114,7 +114,7 @@ func (p *proxy) openConsole(c *console, archive record.Archive, publicURL string
 	figures := numbers.Handler(numbers.Config{
 		Ledger: p.ledger, Marks: p.developers, Running: p.gateway.Running, Stop: p.gateway.Stop, Frame: frame, Zone: time.UTC, Now: p.now, Log: p.log,
 	})
-	words := replay.Handler(replay.Config{Archive: archive, Ledger: p.ledger, Frame: web.Lists{Console: frame}, Advice: originAdvice, Now: p.now, Log: p.log})
+	words := replay.Handler(replay.Config{Archive: archive, Ledger: p.ledger, Frame: frame, Advice: originAdvice, Now: p.now, Log: p.log})
 	return frame.Handler(map[string]http.Handler{
 		"/console/overview": figures, "/console/findings": figures, "/console/live": figures, "/console/numbers": figures,
 		"/api/v1/overview": figures, "/api/v1/usage": figures, "/api/v1/live": figures, "/api/v1/findings": figures,

@@ -105,9 +105,9 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, answer any, err
 	case errors.Is(err, developer.ErrNotFound):
 		problem = visit.Problem{Status: http.StatusNotFound, Code: "not_found", Text: "There is no such developer or token."}
 	case errors.As(err, new(unasked)):
-		problem = visit.Problem{Status: http.StatusBadRequest, Code: "bad_request", Text: err.Error()}
+		problem = visit.Problem{Status: http.StatusBadRequest, Code: "bad_request", Text: sentence(err)}
 	case errors.As(err, new(undecided)):
-		problem = visit.Problem{Status: http.StatusConflict, Code: "not_to_decide", Text: err.Error()}
+		problem = visit.Problem{Status: http.StatusConflict, Code: "not_to_decide", Text: sentence(err)}
 	case errors.Is(err, developer.ErrNotActive):
 		problem = visit.Problem{Status: http.StatusConflict, Code: "not_active", Text: "The token is no longer active."}
 	default:

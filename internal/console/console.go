@@ -473,13 +473,3 @@ func (c *Console) allowed(w http.ResponseWriter, r *http.Request, may func(acces
 	}
 	return viewer, false
 }
-
-// Lists is the frame around the pages of sessions and single exchanges, which are not
-// for those who may see numbers alone.
-type Lists struct{ *Console }
-
-// Who is Console.Who for those who may see which exchanges there are. The others are
-// told no.
-func (l Lists) Who(w http.ResponseWriter, r *http.Request) (access.Viewer, bool) {
-	return l.allowed(w, r, access.Viewer.Lists)
-}

@@ -124,6 +124,12 @@ func AskToRead(ctx context.Context, store Store, reader access.Viewer, developer
 	return reading, store.PutReading(ctx, reading)
 }
 
+// sentence is what an error says, for a page and for the API's callers.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
 // unasked says why a wish to read is not put on record.
 type unasked string
 
@@ -149,7 +155,7 @@ func (c *Console) askToRead(w http.ResponseWriter, r *http.Request) {
 	}
 	reading, err := c.ask(r.Context(), viewer, r.PostFormValue("developer"), r.PostFormValue("reason"))
 	if errors.As(err, new(unasked)) {
-		c.say(w, r, http.StatusBadRequest, "Not done", err.Error())
+		c.say(w, r, http.StatusBadRequest, "Not done", sentence(err))
 		return
 	}
 	if err != nil {
@@ -196,7 +202,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	_, err := Decide(r.Context(), c.Store, r.PostFormValue("id"), viewer.Name, r.PostFormValue("answer") == "yes", c.Now(), c.Settings.ReadingLife)
 	if errors.As(err, new(undecided)) {
-		c.say(w, r, http.StatusConflict, "Not done", err.Error())
+		c.say(w, r, http.StatusConflict, "Not done", sentence(err))
 		return
 	}
 	if err != nil {
