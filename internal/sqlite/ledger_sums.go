@@ -127,20 +127,27 @@ func (l *Ledger) sumPart(ctx context.Context, in asker, q ledger.Query, p part, 
 	if q.By == ledger.ByMember {
 		columns[1] = "team"
 	}
-	sign := ""
+	sum, grouped := "sum(", " GROUP BY 1, 2, 3"
+	c := conditions{}
+	if p.to == p.from+1 { // the rows come in the order of their groups
+		c.add(p.column+" = ?", p.from)
+		if p.table == "daily" && q.By == ledger.ByMember { // each is a group
+			sum, grouped = "(", ""
+		}
+	} else {
+		c.add(p.column+" >= ?", p.from)
+		c.add(p.column+" < ?", p.to)
+	}
 	if p.less {
-		sign = "-"
+		sum = "-" + sum
 	}
 	for _, column := range summed {
-		columns = append(columns, sign+"sum("+column+")")
+		columns = append(columns, sum+column+")")
 	}
-	c := conditions{}
-	c.add(p.column+" >= ?", p.from)
-	c.add(p.column+" < ?", p.to)
 	c.choose("developer = ?", q.Developer)
 	c.choose("team = ?", q.Team)
 	c.choose("model = ?", q.Model)
-	rows, err := in.QueryContext(ctx, `SELECT `+strings.Join(columns, ", ")+` FROM `+p.table+c.where()+` GROUP BY 1, 2, 3`, c.arguments...)
+	rows, err := in.QueryContext(ctx, `SELECT `+strings.Join(columns, ", ")+` FROM `+p.table+c.where()+grouped, c.arguments...)
 	if err != nil {
 		return err
 	}
