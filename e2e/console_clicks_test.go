@@ -306,6 +306,15 @@ func TestLongListsAndBodiesGoOnPageByPage(t *testing.T) {
 		b.press("a[rel=prev]", "a[rel=next]") // so that there is a beginning to go to
 	}
 
+	b.signOut()
+	b.signIn(p.administrator())
+
+	// Of what has no price nothing is said to cost nothing.
+	b.open("/console/overview?model=%3D1%2B2")
+	if text := b.text(); !strings.Contains(text, "55 exchanges unpriced") || strings.Contains(text, "$0.00") {
+		t.Errorf("a model without a price:\n%s", text)
+	}
+
 	// A model whose name a spreadsheet would take for a formula.
 	b.open("/console/overview?by=model")
 	var tables int
@@ -324,9 +333,6 @@ func TestLongListsAndBodiesGoOnPageByPage(t *testing.T) {
 	if tables != 2 {
 		t.Errorf("%d files have the model, want 2", tables)
 	}
-	b.signOut()
-
-	b.signIn(p.administrator())
 	b.open("/console/developers")
 	first := b.count("main tbody tr")
 	b.press("a[rel=next]", "table")

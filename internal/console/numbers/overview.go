@@ -267,7 +267,7 @@ func (v *view) tiles(o *overview) []tile {
 		switch m.Name {
 		case "cost":
 			if g.Unpriced > 0 {
-				t.Detail = figure.Thousands(g.Unpriced) + " exchanges unpriced"
+				t.Detail = figure.Plural(g.Unpriced, "exchange") + " unpriced"
 			} else if g.Requests > 0 {
 				t.Detail = figure.USD(g.CostNanos/g.Requests) + " a request"
 			}
@@ -288,7 +288,7 @@ func (v *view) tiles(o *overview) []tile {
 				t.Detail = "and " + figure.Thousands(g.Warmups) + " warm-ups"
 			}
 		case "developers":
-			if n := g.Developers(); n > 0 {
+			if n := g.Developers(); n > 0 && g.Unpriced == 0 {
 				t.Detail = figure.USD(g.CostNanos/n) + " each"
 			}
 		}
