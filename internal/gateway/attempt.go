@@ -115,7 +115,7 @@ func (a *attempt) ended(outcome exchange.Outcome, origin exchange.Origin, why st
 // close settles the facts, prices them, and hands the record over.
 func (a *attempt) close() {
 	a.e.Ended = a.g.Now().UTC()
-	a.e.DurationMicros = time.Since(a.began).Microseconds()
+	a.e.DurationMicros = a.g.since(a.began).Microseconds()
 	var answer openai.Answer
 	if a.watch != nil {
 		answer = a.watch.Answer()

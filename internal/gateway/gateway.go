@@ -82,7 +82,8 @@ type Config struct {
 
 	Meter Meter
 	Log   *slog.Logger
-	// Now is the wall clock. Durations never come from it.
+	// Now is the clock. Durations come from the monotonic reading that its times carry,
+	// as those of time.Now do, so that a wall clock that jumps does not distort them.
 	Now func() time.Time
 
 	// WebSocket allows upgrades; without it they are answered with 426.
@@ -133,9 +134,12 @@ func New(config Config) *Gateway {
 	return &Gateway{Config: config, sockets: sockets{draining: make(chan struct{})}, buffers: newBuffers()}
 }
 
+// since is how long ago it was, by the gateway's clock.
+func (g *Gateway) since(began time.Time) time.Duration { return g.Now().Sub(began) }
+
 // ServeHTTP carries one exchange, or one WebSocket of exchanges.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	began := time.Now()
+	began := g.Now()
 	e := g.describe(r)
 
 	target, no := resolve(g.Upstream, r)

@@ -118,7 +118,7 @@ func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w
 		return refuse(no)
 	}
 
-	called := time.Now()
+	called := a.g.Now()
 	a.e.AddedMicros = called.Sub(a.began).Microseconds()
 	response, err := a.call(ctx, w, r, target, body, held)
 	if err != nil {
@@ -144,7 +144,7 @@ func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w
 		a.ended(exchange.UpstreamError, exchange.OriginProxy, "upstream unreachable: "+err.Error())
 		return true
 	}
-	a.g.Meter.UpstreamAnswered(time.Since(called))
+	a.g.Meter.UpstreamAnswered(a.g.since(called))
 	defer response.Body.Close()
 
 	answer := a.beginAnswer(w, response)
@@ -375,7 +375,7 @@ func (an *answer) give(p []byte) error {
 		return fmt.Errorf("%w: %w", errClientWrite, err)
 	}
 	if an.a.e.ResponseBytes == 0 {
-		an.a.e.FirstByteMicros = time.Since(an.a.began).Microseconds()
+		an.a.e.FirstByteMicros = an.a.g.since(an.a.began).Microseconds()
 	}
 	an.a.e.ResponseBytes += int64(len(p))
 	return nil

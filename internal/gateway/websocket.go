@@ -288,7 +288,7 @@ func (s *socket) fromClient(ctx context.Context) error {
 			return err
 		}
 		s.silence.Reset(s.g.Limits.AnswerIdle)
-		f := frame{began: time.Now(), asked: openai.NewRequestFields(), received: len(message)}
+		f := frame{began: s.g.Now(), asked: openai.NewRequestFields(), received: len(message)}
 		if kind == websocket.MessageText {
 			_, _ = f.asked.Write(message) // never fails
 		}
@@ -360,7 +360,7 @@ func (s *socket) begin(f *frame) bool {
 	}
 	if no == nil {
 		s.keepRequest(x, f)
-		x.e.AddedMicros = time.Since(x.began).Microseconds()
+		x.e.AddedMicros = s.g.since(x.began).Microseconds()
 		x.progress = s.g.live.enter(&x.e, openai.ReadRequest(f.asked).Model, func(cause error) { s.stop(x, cause) })
 		x.progress.request.Store(x.e.RequestBytes)
 		s.mu.Lock()
@@ -471,7 +471,7 @@ func (s *socket) fromUpstream(ctx context.Context) error {
 		}
 		if x != nil {
 			if x.e.ResponseBytes == 0 {
-				x.e.FirstByteMicros = time.Since(x.began).Microseconds()
+				x.e.FirstByteMicros = s.g.since(x.began).Microseconds()
 			}
 			x.e.ResponseBytes += int64(len(message))
 		}
