@@ -241,7 +241,7 @@ func TestServeSaysWhatItLacks(t *testing.T) {
 }
 
 func TestTheDemoIsTheWholeProduct(t *testing.T) {
-	s := startServer(t, filepath.Join(t.TempDir(), "demo"), "demo", "--pace", "0s")
+	s := startServer(t, filepath.Join(t.TempDir(), "demo"), "demo", "--pace", "0s", "--no-traffic")
 	report := s.command("usage", time.Now().UTC().AddDate(0, 0, -7).Format(time.DateOnly), time.Now().UTC().Format(time.DateOnly))
 	for _, want := range []string{"alice@example.com", "bob@example.com", "carol@example.com", "gpt-5.1-codex", "records processed"} {
 		if !strings.Contains(report, want) {

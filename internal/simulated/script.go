@@ -88,13 +88,14 @@ func (a *Answer) items(shape shell) []item {
 	return items
 }
 
-// encrypted is believable encrypted content: opaque, and the same for the same
-// text.
+// encrypted is believable encrypted content: opaque, the same for the same text, and
+// much longer than that, which sums it up.
 func encrypted(text string) string {
 	source := sourceOf(text)
-	data := make([]byte, 0, 600)
+	size := 600 + 8*len(text)
+	data := make([]byte, 0, size+8)
 	data = append(data, 0x80) // as a Fernet token begins
-	for len(data) < 600 {
+	for len(data) < size {
 		data = binary.BigEndian.AppendUint64(data, source.Uint64())
 	}
 	return base64.URLEncoding.EncodeToString(data)
