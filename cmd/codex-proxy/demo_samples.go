@@ -95,8 +95,9 @@ var demoPolicies = map[string]developer.Policy{
 	},
 }
 
-// demoDays is how many days back the sample exchanges begin.
-const demoDays = 8
+// demoDays is how many days back the sample exchanges begin: two weeks, so that one can
+// be compared with the one before.
+const demoDays = 14
 
 // troubles are what goes wrong, in turn, in one of so many sessions. Codex, or the
 // developer, then tries again.
@@ -120,8 +121,9 @@ type appointment struct {
 	n   int // how many sessions they had before
 }
 
-// appointments are the sessions of the last days, the earliest first: on weekdays most
-// developers have one or two, at weekends somebody has one.
+// appointments are the sessions of the last days, the earliest first: on a weekday most
+// developers have one or two, in the second week more than in the first; at a weekend
+// somebody has one.
 func appointments(now time.Time) []appointment {
 	now = now.UTC()
 	random := rand.New(rand.NewPCG(8, 0))
@@ -131,15 +133,12 @@ func appointments(now time.Time) []appointment {
 		midnight := today.AddDate(0, 0, -day)
 		weekend := midnight.Weekday() == time.Saturday || midnight.Weekday() == time.Sunday
 		for i, d := range demoDevelopers {
-			for _, slot := range []struct {
-				hour   time.Duration
-				chance float64
-			}{{8 * time.Hour, 0.75}, {13 * time.Hour, 0.4}} {
-				comes := random.Float64() < slot.chance
+			for half := range 2 { // of the day
+				comes := random.Float64() < []float64{0.48, 0.34}[half]-0.008*float64(day)
 				if weekend {
-					comes = slot.hour < 12*time.Hour && i == day%len(demoDevelopers)
+					comes = half == 0 && i == day%len(demoDevelopers)
 				}
-				at := midnight.Add(slot.hour + time.Duration(random.Float64()*float64(3*time.Hour+30*time.Minute)))
+				at := midnight.Add(time.Duration((8 + 4.75*float64(half) + 4.5*random.Float64()) * float64(time.Hour)))
 				if comes && now.Sub(at) > 2*time.Hour {
 					all = append(all, appointment{who: d, at: at})
 				}
@@ -273,7 +272,7 @@ func (s *sampler) hold(ctx context.Context, a appointment) error {
 // leaveOpen begins the sessions that go on while the demo runs.
 func (s *sampler) leaveOpen(ctx context.Context, now time.Time) (unfinished []*sampleSession, err error) {
 	for i, d := range demoWorkers() {
-		s.clock.set(now.Add(-time.Duration(14-6*i) * time.Minute))
+		s.clock.set(now.Add(-time.Duration(16-5*i) * time.Minute))
 		session := newSession(d, s.tokens[d.id], d.stories[len(d.stories)-2], i, s.clock.now())
 		s.stage.enter(session)
 		for half := len(session.scenes) / 2; len(session.scenes) > half; {
@@ -291,7 +290,7 @@ func (s *sampler) leaveOpen(ctx context.Context, now time.Time) (unfinished []*s
 // pass lets the time pass before a scene: the developer thinks, or a tool runs.
 func (s *sampler) pass(next scene) {
 	if next.byUser() {
-		s.clock.advance(time.Duration(25+s.random.IntN(110)) * time.Second)
+		s.clock.advance(time.Duration(40+s.random.IntN(260)) * time.Second)
 		return
 	}
 	for _, l := range next.asked {
@@ -299,6 +298,9 @@ func (s *sampler) pass(next scene) {
 		s.clock.advance(time.Duration(seconds * float64(time.Second)))
 	}
 	s.clock.advance(time.Duration(200+s.random.IntN(600)) * time.Millisecond)
+	if s.random.IntN(4) == 0 { // the developer was asked first
+		s.clock.advance(time.Duration(5+s.random.IntN(60)) * time.Second)
+	}
 }
 
 // send sends a session's next request, gets the given answer or most events of it, and

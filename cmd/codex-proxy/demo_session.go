@@ -26,7 +26,7 @@ type sampleSession struct {
 	model  string
 	token  string
 	scenes []scene // those yet to come
-	turn   string  // the id of what the developer asked last
+	turn   string  // the id of the turn that the developer's last prompt began
 
 	openai *simulated.Server
 	input  []json.RawMessage
@@ -45,7 +45,7 @@ func newSession(who *sampleDeveloper, token, story string, n int, at time.Time) 
 		scenes: readStory(story, replacer), openai: simulated.New(simulated.Options{}),
 	}
 	if s.isCode() {
-		s.add(map[string]any{"type": "additional_tools", "role": "developer", "tools": tools(true)})
+		s.add(codexItem{Type: "additional_tools", Role: "developer", Tools: tools(true)})
 		s.say("developer", demoFile("instructions.md", replacer))
 	}
 	s.say("user", demoFile("agents.md", replacer))
@@ -64,11 +64,26 @@ func (s *sampleSession) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.openai.ServeHTTP(w, r)
 }
 
-func (s *sampleSession) add(item map[string]any) { s.input = append(s.input, mustJSON(item)) }
+// codexItem is an item of a request's input, its fields in Codex's order.
+type codexItem struct {
+	Type    string `json:"type"`
+	Role    string `json:"role,omitzero"`
+	Content []any  `json:"content,omitzero"`
+	CallID  string `json:"call_id,omitzero"`
+	Output  any    `json:"output,omitzero"`
+	Tools   []any  `json:"tools,omitzero"`
+}
+
+type codexText struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
+
+func (s *sampleSession) add(item codexItem) { s.input = append(s.input, mustJSON(item)) }
 
 func (s *sampleSession) say(role, text string, more ...any) {
-	content := append([]any{map[string]string{"type": "input_text", "text": text}}, more...)
-	s.add(map[string]any{"type": "message", "role": role, "content": content})
+	content := append([]any{codexText{"input_text", text}}, more...)
+	s.add(codexItem{Type: "message", Role: role, Content: content})
 }
 
 // begin puts into the conversation what is new in the next scene.
@@ -86,17 +101,14 @@ func (s *sampleSession) begin(at time.Time) {
 		}
 		seconds, status := l.took()
 		call := s.calls[i]
-		item := map[string]any{"type": call.Get("type").Str + "_output", "call_id": call.Get("call_id").Str}
+		item := codexItem{Type: call.Get("type").Str + "_output", CallID: call.Get("call_id").Str}
 		switch call.Get("name").Str {
 		case "exec":
-			item["output"] = []map[string]string{
-				{"type": "input_text", "text": fmt.Sprintf("Script completed\nWall time %.1f seconds\nOutput:\n", seconds)},
-				{"type": "input_text", "text": text},
-			}
+			item.Output = []codexText{{"input_text", fmt.Sprintf("Script completed\nWall time %.1f seconds\nOutput:\n", seconds)}, {"input_text", text}}
 		case "apply_patch":
-			item["output"] = string(mustJSON(map[string]any{"output": text, "metadata": map[string]any{"exit_code": status, "duration_seconds": seconds}}))
+			item.Output = string(mustJSON(map[string]any{"output": text, "metadata": map[string]any{"exit_code": status, "duration_seconds": seconds}}))
 		default:
-			item["output"] = fmt.Sprintf("Wall time: %.4f seconds\nProcess exited with code %d\nOutput:\n%s", seconds, status, text)
+			item.Output = fmt.Sprintf("Wall time: %.4f seconds\nProcess exited with code %d\nOutput:\n%s", seconds, status, text)
 		}
 		s.add(item)
 	}

@@ -48,8 +48,11 @@ type worker struct {
 
 // work has one session after the other, until ctx ends.
 func (w *worker) work(ctx context.Context) {
-	for w.rest(ctx, 1, 3) {
+	for ctx.Err() == nil {
 		if w.session == nil {
+			if !w.rest(ctx, 2, 5) {
+				return
+			}
 			w.session = newSession(w.who, w.token, w.who.stories[w.begun%len(w.who.stories)], w.begun, time.Now())
 			w.stage.enter(w.session)
 			w.begun++
@@ -63,18 +66,18 @@ func (w *worker) work(ctx context.Context) {
 // hold goes on with a session until it is over or something goes wrong.
 func (w *worker) hold(ctx context.Context, s *sampleSession) {
 	s.take = nil // from now on time passes by itself
-	for len(s.scenes) > 0 {
+	for first := true; len(s.scenes) > 0; first = false {
 		pause := 1.0
 		if s.scenes[0].byUser() {
 			pause = 4
 		}
-		if !w.rest(ctx, pause, 2*pause) {
+		if !first && !w.rest(ctx, pause, 2*pause) {
 			return
 		}
 		s.begin(time.Now())
 		answer := s.answer()
 		if w.pace > 0 { // else nobody is to wait for anything
-			answer.Fault.FirstByte = time.Duration(1+w.random.IntN(3)) * time.Second
+			answer.Fault.FirstByte = time.Duration(500+w.random.IntN(2000)) * time.Millisecond
 			answer.Fault.Between = workersPace * w.pace
 		}
 		s.openai.Play(answer)

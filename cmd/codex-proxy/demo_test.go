@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"codex-proxy/internal/exchange"
+)
+
+// startDemo runs the demo on data of its own.
+func startDemo(t *testing.T, args ...string) *server {
+	t.Helper()
+	return startServer(t, filepath.Join(t.TempDir(), "demo"), append([]string{"demo", "--pace", "0s"}, args...)...)
+}
+
+// printed reads what a command prints as JSON.
+func printed[T any](s *server, args ...string) (value T) {
+	s.t.Helper()
+	if err := json.Unmarshal([]byte(s.command(append(args, "--json")...)), &value); err != nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+	return value
+}
+
+func TestTheDemosSamplesAreWhatCodexSends(t *testing.T) {
+	s := startDemo(t, "--no-traffic")
+	all := printed[[]recordRow](s, "record", "list", "--limit", "0")
+	if len(all) < 250 || len(all) > 600 {
+		t.Errorf("%d exchanges", len(all))
+	}
+	outcomes, refusals, statuses := map[exchange.Outcome]int{}, map[string]int{}, map[int]int{}
+	var input, cached, reasoning int64
+	sessions, begun := map[string]bool{}, time.Now().AddDate(0, 0, -demoDays-1)
+	for _, e := range all {
+		outcomes[e.Outcome]++
+		refusals[e.Refusal]++
+		statuses[e.Status]++
+		input, cached, reasoning = input+e.Usage.Input, cached+e.Usage.Cached, reasoning+e.Usage.Reasoning
+		sessions[e.Session] = true
+		if at, err := exchange.IDTime(e.Session); err != nil || at.After(e.Started) {
+			t.Errorf("%s: its session %q began later, or has no time: %v", e.ID, e.Session, err)
+		}
+		if e.Started.Before(begun) || e.Ended.After(time.Now()) || !e.Ended.After(e.Started) {
+			t.Errorf("%s was from %s to %s", e.ID, e.Started, e.Ended)
+		}
+		if e.Outcome != exchange.Completed {
+			continue
+		}
+		// Waiting for OpenAI is a second at the least, and none of it is the proxy's.
+		if waited := e.FirstByteMicros - e.AddedMicros; waited < 1e6 {
+			t.Errorf("%s: the first byte came %d µs after the proxy was through", e.ID, waited)
+		}
+		if wrote := e.DurationMicros - e.FirstByteMicros; wrote < 1e6 {
+			t.Errorf("%s: it was answered within %d µs", e.ID, wrote)
+		}
+	}
+	if time.Since(all[0].Started) > time.Hour {
+		t.Errorf("the last exchange was at %s", all[0].Started)
+	}
+	if cached < input/2 || cached >= input {
+		t.Errorf("%d of %d input tokens were cached", cached, input)
+	}
+	if reasoning == 0 {
+		t.Error("nobody reasoned")
+	}
+	if len(sessions) < 40 {
+		t.Errorf("%d sessions", len(sessions))
+	}
+	for _, outcome := range []exchange.Outcome{exchange.Failed, exchange.UpstreamError, exchange.ClientCancelled, exchange.Refused} {
+		if n := outcomes[outcome]; n == 0 || n > len(all)/20 {
+			t.Errorf("%d of %d exchanges ended as %s", n, len(all), outcome)
+		}
+	}
+	if refusals["model_not_allowed"] == 0 || statuses[429] == 0 || statuses[500] == 0 {
+		t.Errorf("refusals %v, statuses %v", refusals, statuses)
+	}
+}
+
+func TestTheDemosSamplesHaveWhatTheConsoleShows(t *testing.T) {
+	s := startDemo(t, "--no-traffic")
+	for what, text := range map[string]string{
+		"a picture": "data:image/png;base64,", "a patch": "*** Begin Patch", "a diff": "diff --git a/",
+		"a command": "tools.exec_command", "a function's call": "function_call_output", "encrypted reasoning": "encrypted_content", "a placeholder": "__SECRET_github_token_",
+	} {
+		if hits := printed[[]searchHit](s, "record", "search", text); len(hits) == 0 {
+			t.Errorf("no record has %s", what)
+		}
+	}
+	for _, made := range secretWords {
+		for _, word := range made {
+			if !strings.HasPrefix(word, "AKIA") {
+				continue
+			}
+			var out, errs bytes.Buffer
+			if run(t.Context(), []string{"record", "search", word, "--data", s.data}, strings.NewReader(""), &out, &errs) == 0 || out.Len() > 0 {
+				t.Error("a key that is to be redacted is on record")
+			}
+		}
+	}
+	type incident struct {
+		Rules              []string
+		Reported, Redacted int
+	}
+	left, redacted := map[string]int{}, map[string]int{}
+	for _, i := range printed[[]incident](s, "secrets", "list") {
+		left[i.Rules[0]] += i.Reported
+		redacted[i.Rules[0]] += i.Redacted
+	}
+	for _, rule := range []string{"aws-access-key-id", "aws-secret-access-key", "github-token", "url-credentials"} {
+		if redacted[rule] == 0 || left[rule] > 0 {
+			t.Errorf("%s: %d were redacted and %d left", rule, redacted[rule], left[rule])
+		}
+	}
+	if left["generic-password"] == 0 {
+		t.Error("no finding was only reported")
+	}
+	team := printed[struct {
+		Models []string
+		Budget float64 `json:"team_budget_usd_per_month"`
+	}](s, "team", "show", "payments")
+	if len(team.Models) == 0 || team.Budget == 0 {
+		t.Errorf("the team with a policy has %+v", team)
+	}
+	usage := printed[struct{ Rows []struct{ Developer string } }](s, "usage",
+		time.Now().UTC().AddDate(0, 0, -demoDays).Format(time.DateOnly), time.Now().UTC().Format(time.DateOnly))
+	if len(usage.Rows) != len(demoDevelopers) {
+		t.Errorf("%d developers used it", len(usage.Rows))
+	}
+}
+
+func TestTheDemosDevelopersGoOnWorkingUntilItEnds(t *testing.T) {
+	s := startDemo(t)
+	began := time.Now().Add(-time.Minute) // the samples of the past end before that
+	waitFor(t, "both of them have an answer", func() bool {
+		at := map[string]bool{}
+		for _, e := range printed[[]recordRow](s, "record", "list") {
+			if e.Started.After(began) && e.Outcome == exchange.Completed {
+				at[e.Developer] = true
+			}
+		}
+		return len(at) == 2
+	})
+	if log := s.log.String(); strings.Contains(log, "msg=exchange") {
+		t.Errorf("their exchanges fill the log:\n%s", log)
+	}
+	s.stop()
+	code := <-s.exit
+	s.exit <- code
+	if code != 0 {
+		t.Errorf("it exited with %d:\n%s", code, s.log.String())
+	}
+}
+
+func TestTheDemoDoesNotSeedTwice(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "demo")
+	count := func() int {
+		s := startServer(t, data, "demo", "--pace", "0s", "--no-traffic")
+		n := len(printed[[]recordRow](s, "record", "list", "--limit", "0"))
+		s.stop()
+		code := <-s.exit
+		s.exit <- code
+		return n
+	}
+	if first, second := count(), count(); first != second {
+		t.Errorf("%d exchanges, and after a second start %d", first, second)
+	}
+}
+
+func TestTheDemosSessionsFitAnyDay(t *testing.T) {
+	for _, now := range []string{"2026-11-29T00:05:00Z", "2026-12-02T12:00:00Z", "2026-12-04T23:50:00Z", "2027-03-01T08:00:00Z"} {
+		at, err := time.Parse(time.RFC3339, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := appointments(at)
+		who := map[string]bool{}
+		for _, a := range all {
+			who[a.who.id] = true
+			if a.at.After(at.Add(-20*time.Minute)) || a.at.Before(at.AddDate(0, 0, -demoDays-1)) {
+				t.Errorf("at %s there is a session at %s", now, a.at)
+			}
+		}
+		if len(all) < 45 || len(all) > 100 || len(who) != len(demoDevelopers) {
+			t.Errorf("at %s there are %d sessions of %d developers", now, len(all), len(who))
+		}
+		if !slices.IsSortedFunc(all, func(a, b appointment) int { return a.at.Compare(b.at) }) {
+			t.Error("they are not in order")
+		}
+	}
+}
