@@ -40,6 +40,7 @@ type commands struct {
 	Team      teamCommand      `cmd:"" help:"Set, list and remove teams: which models, what budgets, what limits."`
 	Import    importCommand    `cmd:"" help:"Take over developers and tokens from another installation."`
 	Record    recordCommand    `cmd:"" help:"Look up what was sent and answered: list, show, search, origin."`
+	Session   sessionCommand   `cmd:"" help:"Look up conversations: list, show."`
 
 	Secrets secretsCommands `cmd:"" help:"Look up the secrets that were found, and find those in files: list, show, scan."`
 	Setup   setupCommand    `cmd:"" help:"Make the Codex of this machine use the proxy, or take that back."`

@@ -73,15 +73,24 @@ func recordPeriod(f record.Filter) string {
 // printSafeJSON prints a value as JSON that cannot drive a terminal either: what
 // could is escaped, which means the same to a program.
 func printSafeJSON(w io.Writer, value any) error {
+	text, err := safeJSON(value, "")
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, text+"\n")
+	return err
+}
+
+// safeJSON is a value as JSON, every line but the first behind a prefix.
+func safeJSON(value any, prefix string) (string, error) {
 	var out strings.Builder
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
+	encoder.SetIndent(prefix, "  ")
 	if err := encoder.Encode(value); err != nil {
-		return fmt.Errorf("encode as JSON: %w", err)
+		return "", fmt.Errorf("encode as JSON: %w", err)
 	}
-	_, err := io.WriteString(w, escapeJSON(out.String()))
-	return err
+	return escapeJSON(strings.TrimSuffix(out.String(), "\n")), nil
 }
 
 // escapeJSON writes the characters that terminal.SafeLines would replace as

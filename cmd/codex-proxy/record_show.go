@@ -47,7 +47,7 @@ func (r *recordShowCommand) Run(c *console) error {
 	if !r.Request {
 		page.response()
 	}
-	_, err = io.WriteString(c.stdout, page.out.String())
+	_, err = io.WriteString(c.stdout, page.String())
 	return err
 }
 
@@ -71,14 +71,7 @@ func (r *recordShowCommand) raw(c *console, doc *record.Document) error {
 type page struct {
 	doc *record.Document
 	all bool
-	out strings.Builder
-}
-
-// fact prints one line of the header, unless there is nothing to say.
-func (p *page) fact(name, format string, args ...any) {
-	if text := fmt.Sprintf(format, args...); text != "" {
-		fmt.Fprintf(&p.out, "%-10s%s\n", name, terminal.Safe(text))
-	}
+	sheet
 }
 
 // facts prints all that is known of the exchange.
@@ -204,7 +197,7 @@ func (p *page) request() {
 	asked := conversation.ReadRequest(p.doc.Request.Bytes())
 	entries := asked.Entries
 	if !p.all && asked.Earlier > 0 {
-		fmt.Fprintf(&p.out, "\n… %s (--all shows them)\n", plural(asked.Earlier, "earlier item"))
+		fmt.Fprintf(p, "\n… %s (--all shows them)\n", plural(asked.Earlier, "earlier item"))
 		entries = entries[asked.Earlier:]
 	}
 	for _, entry := range entries {
@@ -217,12 +210,12 @@ func (p *page) request() {
 func (p *page) response() {
 	answer := p.doc.Response
 	if answer == nil {
-		fmt.Fprintf(&p.out, "\n[no answer]\n")
+		fmt.Fprintf(p, "\n[no answer]\n")
 		return
 	}
 	entries := conversation.ReadResponse(answer.Bytes())
 	if len(entries) == 0 {
-		fmt.Fprintf(&p.out, "\n[an answer without a body]\n")
+		fmt.Fprintf(p, "\n[an answer without a body]\n")
 	}
 	for _, entry := range entries {
 		p.entry(entry)
@@ -232,7 +225,7 @@ func (p *page) response() {
 
 func (p *page) incomplete(side, reason string) {
 	if reason != "" {
-		fmt.Fprintf(&p.out, "\n[the %s is not whole on record: %s]\n", side, terminal.Safe(reason))
+		fmt.Fprintf(p, "\n[the %s is not whole on record: %s]\n", side, terminal.Safe(reason))
 	}
 }
 
@@ -249,16 +242,7 @@ func (p *page) entry(entry conversation.Entry) {
 	if entry.Kind == conversation.Instructions && !p.all {
 		text = beginning(text)
 	}
-	p.out.WriteString("\n")
-	if title != "" {
-		fmt.Fprintf(&p.out, "── %s ──\n", terminal.Safe(title))
-	}
-	if text != "" {
-		p.out.WriteString(terminal.SafeLines(text) + "\n")
-	}
-	if entry.Cut && entry.Kind != conversation.Note {
-		p.out.WriteString("[cut off here]\n")
-	}
+	p.said(title, text, entry.Cut && entry.Kind != conversation.Note)
 }
 
 // beginning is how a long text begins.

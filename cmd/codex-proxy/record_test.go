@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/record"
+	"codex-proxy/internal/standin"
 	"codex-proxy/internal/terminal"
 )
 
@@ -32,18 +32,25 @@ func TestRecordCommands(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": scriptExits,
-			"archive": func(ts *testscript.TestScript, _ bool, names []string) {
-				for _, name := range names {
-					ts.Check(archiveFiles(ts.MkAbs("data/archive"), ts.MkAbs(name)))
-				}
-			},
-		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits, "archive": scriptArchive},
 	})
 }
 
-func archiveFiles(archive, path string) error {
+// scriptArchive puts records into the archive that the script's commands use.
+func scriptArchive(ts *testscript.TestScript, _ bool, names []string) {
+	settings := &Settings{Data: ts.MkAbs("data")}
+	if settings.Archive = ts.Getenv("CODEX_PROXY_ARCHIVE"); settings.usesBucket() {
+		config := standin.Config(ts.Getenv("AWS_ENDPOINT_URL_S3"))
+		settings.loaded = &config
+	}
+	archive, err := settings.openArchive(context.Background())
+	ts.Check(err)
+	for _, name := range names {
+		ts.Check(archiveFiles(context.Background(), archive, ts.MkAbs(name)))
+	}
+}
+
+func archiveFiles(ctx context.Context, archive record.Archive, path string) error {
 	facts, err := os.ReadFile(path + ".json")
 	if err != nil {
 		return err
@@ -65,7 +72,7 @@ func archiveFiles(archive, path string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return archiveDocument(archive, doc)
+	return archiveDocument(ctx, archive, doc)
 }
 
 // message splits a body as a record does.
@@ -78,7 +85,7 @@ func message(body []byte) record.Message {
 	return record.Message{Body: string(body[:at]), BodyBase64: body[at:]}
 }
 
-func archiveDocument(archive string, doc record.Document) error {
+func archiveDocument(ctx context.Context, archive record.Archive, doc record.Document) error {
 	raw, err := json.Marshal(doc)
 	if err != nil {
 		return err
@@ -87,11 +94,18 @@ func archiveDocument(archive string, doc record.Document) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(archive, filepath.FromSlash(record.Key(doc.Exchange)))
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+	raw = encoder.EncodeAll(raw, nil)
+	return archive.Put(ctx, record.Key(doc.Exchange), bytes.NewReader(raw), int64(len(raw)))
+}
+
+// archiveOf opens the archive of a data directory.
+func archiveOf(t *testing.T, data string) record.Archive {
+	t.Helper()
+	archive, err := (&Settings{Data: data}).openArchive(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return os.WriteFile(path, encoder.EncodeAll(raw, nil), 0o600)
+	return archive
 }
 
 // hostile is text that would drive a terminal: colours, a title, the clipboard
@@ -123,7 +137,7 @@ func TestNothingThatIsPrintedDrivesTheTerminal(t *testing.T) {
 		doc := record.Document{Format: record.Format, Exchange: e, Request: message([]byte(body)), Response: &record.Message{Body: body, Incomplete: hostile}}
 		doc.Request.URI = hostile
 		doc.Request.Incomplete = hostile
-		if err := archiveDocument(filepath.Join(data, "archive"), doc); err != nil {
+		if err := archiveDocument(t.Context(), archiveOf(t, data), doc); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,6 +155,13 @@ func TestNothingThatIsPrintedDrivesTheTerminal(t *testing.T) {
 		append(look("origin", "not there "+hostile), days...),
 		look("show", "not there "+hostile),
 		{"usage", "rebuild"},
+		append([]string{"session", "list"}, days...),
+		append([]string{"session", "list", "--json"}, days...),
+		{"session", "list", "--developer", hostile, "--team", hostile, "--from=2026-02-16"},
+		{"session", "show", hostile},
+		{"session", "show", hostile, "--json"},
+		{"session", "show", hostile, "--all"},
+		{"session", "show", "not there " + hostile},
 		{"usage", "2026-02-16"},
 		{"usage", "2026-02-16", "--json"},
 		{"secrets", "list", "2026-02-16"},

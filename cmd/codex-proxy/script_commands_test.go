@@ -15,6 +15,7 @@ import (
 
 // scriptCommands are what scripts can say beyond testscript's own commands.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"archive": scriptArchive,
 	"exits":   scriptExits,
 	"keep":    scriptKeep,
 	"nowhere": scriptNowhere,

@@ -207,7 +207,7 @@ func checkFindings(t *testing.T, doc *record.Document) {
 func (a auditing) archived(doc record.Document) exchange.Exchange {
 	a.t.Helper()
 	doc.Format = record.Format
-	if err := archiveDocument(filepath.Join(a.data, "archive"), doc); err != nil {
+	if err := archiveDocument(a.t.Context(), archiveOf(a.t, a.data), doc); err != nil {
 		a.t.Fatal(err)
 	}
 	return doc.Exchange

@@ -52,7 +52,7 @@ func (a amazon) setup(t *testing.T) func(env *testscript.Env) error {
 // that are about these stores.
 func TestCommandsOnDynamoDBAndS3(t *testing.T) {
 	a := newAmazon(t)
-	shared := []string{"developer", "developer_import", "developer_sync", "invite", "team", "token", "token_import", "secrets_scan", "console_ask"}
+	shared := []string{"developer", "developer_import", "developer_sync", "invite", "team", "token", "token_import", "secrets_scan", "console_ask", "session"}
 	var files []string
 	for _, name := range shared {
 		files = append(files, filepath.Join("testdata", "script", name+".txtar"))

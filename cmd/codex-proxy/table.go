@@ -20,6 +20,8 @@ type column[Row any] struct {
 	// narrow is the cell where the whole table would not fit the terminal; nil
 	// when it is the same.
 	narrow func(Row) string
+	// spare leaves the column out where the whole table would not fit the terminal.
+	spare bool
 }
 
 // printColumns prints the rows aligned, as wide as they are, or as the terminal
@@ -34,11 +36,11 @@ func printColumns[Row any](w io.Writer, columns []column[Row], rows []Row) error
 
 // writeTable writes the rows aligned. A width other than 0 is that of the
 // terminal: where the table does not fit, ids are shortened to their end (which
-// record show takes) and the rest is shortened too.
+// show takes), what can be spared is left out, and the rest is shortened.
 func writeTable[Row any](w io.Writer, columns []column[Row], rows []Row, width int) error {
 	cells, widths := tableCells(columns, rows)
 	if width > 0 && total(widths) > width {
-		columns = slices.Clone(columns)
+		columns = slices.DeleteFunc(slices.Clone(columns), func(c column[Row]) bool { return c.spare })
 		for i, column := range columns {
 			if column.narrow != nil {
 				columns[i].cell = column.narrow

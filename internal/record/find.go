@@ -46,7 +46,7 @@ type Filter struct {
 // matches reports whether the filter's fields, but for the days, choose e.
 func (f Filter) matches(e exchange.Exchange) bool {
 	return (f.Developer == "" || e.Developer == f.Developer) &&
-		(f.Session == "" || isPart(f.Session, e.Session)) &&
+		(f.Session == "" || IsPart(f.Session, e.Session)) &&
 		(f.Model == "" || e.Model == f.Model) &&
 		(f.Team == "" || e.Team == f.Team) &&
 		(f.Outcome == "" || e.Outcome == f.Outcome) &&
@@ -220,14 +220,14 @@ func matching(ctx context.Context, archive Source, part string, first, last time
 			return nil, fmt.Errorf("list the records: %w", err)
 		}
 		place := placeOf(key)
-		if isPart(part, place.ID) {
+		if IsPart(part, place.ID) {
 			found = append(found, place)
 		}
 	}
 	return found, nil
 }
 
-// isPart reports whether part is the id, or enough of its beginning or end.
-func isPart(part, id string) bool {
+// IsPart reports whether part is the id, or enough of its beginning or end.
+func IsPart(part, id string) bool {
 	return part == id || len(part) >= shortestPart && (strings.HasPrefix(id, part) || strings.HasSuffix(id, part))
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"context"
 	"io"
 	"net/url"
 	"slices"
@@ -125,7 +126,7 @@ func (v *view) factsOf(developer, session string) (facts []exchange.Exchange, tr
 	if allowed, err := v.allowed(developer); !allowed {
 		return nil, false, false, err
 	}
-	facts, truncated, err = v.exchangesOf(developer, session)
+	facts, truncated, err = Exchanges(v.R.Context(), v.Ledger, developer, session)
 	if err != nil {
 		return nil, false, false, err
 	}
@@ -135,13 +136,15 @@ func (v *view) factsOf(developer, session string) (facts []exchange.Exchange, tr
 	return facts, truncated, true, nil
 }
 
-// exchangesOf returns the facts of a session's exchanges in the order in which
-// they began.
-func (v *view) exchangesOf(developer, session string) (all []exchange.Exchange, truncated bool, err error) {
+// Exchanges returns the facts of a session's exchanges in the order in which they
+// began, as Turns takes them: those of one developer or, where the name is empty, of
+// every session with this id. Of one that has too many to hold they are the newest,
+// and truncated is true.
+func Exchanges(ctx context.Context, from Ledger, developer, session string) (all []exchange.Exchange, truncated bool, err error) {
 	const page = 1000
 	q := ledger.ExchangeQuery{Developer: developer, Session: session, Limit: page}
 	for {
-		some, err := v.Ledger.Exchanges(v.R.Context(), q)
+		some, err := from.Exchanges(ctx, q)
 		if err != nil {
 			return nil, false, err
 		}

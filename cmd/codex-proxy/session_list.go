@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/ledger"
+	"codex-proxy/internal/record"
+)
+
+type sessionListCommand struct {
+	recordDays
+	jsonFlag
+
+	Developer string `help:"Only this developer's." env:"-"`
+	Team      string `help:"Only of those who were in this team." env:"-"`
+	Model     string `help:"Only those that this model answered last." env:"-"`
+	Outcome   string `help:"Only those whose last exchange ended so: completed, failed, upstream_error, client_cancelled, interrupted or refused." env:"-"`
+	Limit     int    `help:"How many to list at most; 0 lists all." env:"-" default:"50"`
+}
+
+// Help is the long form of the command's help.
+func (*sessionListCommand) Help() string {
+	return "The days and flags choose sessions by their last exchange; the sums are of all their exchanges. A session is listed once its first exchange has ended."
+}
+
+func (cmd *sessionListCommand) Run(c *console) error {
+	if cmd.Limit < 0 {
+		return misuse("--limit %d is negative: 0 lists all", cmd.Limit)
+	}
+	if err := checkOutcome(cmd.Outcome); err != nil {
+		return err
+	}
+	days, err := cmd.filter(now())
+	if err != nil {
+		return err
+	}
+	store, err := c.settings.openLedger(c.ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close() // only read
+	found, more := []ledger.Session{}, false
+	for s, err := range sessions(c.ctx, store, ledger.SessionQuery{
+		From: days.First, To: days.Last.AddDate(0, 0, 1), Developer: folded(cmd.Developer), Team: cmd.Team, Model: cmd.Model, Outcome: exchange.Outcome(cmd.Outcome),
+	}) {
+		if err != nil {
+			return err
+		}
+		if more = cmd.Limit > 0 && len(found) == cmd.Limit; more {
+			break
+		}
+		found = append(found, s)
+	}
+	if cmd.JSON {
+		return printSafeJSON(c.stdout, rows(found, newSessionRow))
+	}
+	return cmd.print(c, days, found, more)
+}
+
+func (cmd *sessionListCommand) print(c *console, days record.Filter, found []ledger.Session, more bool) error {
+	if len(found) == 0 {
+		_, err := fmt.Fprintf(c.stdout, "No such session was used last %s.\n", recordPeriod(days))
+		return err
+	}
+	if err := printColumns(c.stdout, sessionColumns(), found); err != nil {
+		return err
+	}
+	if more {
+		_, err := fmt.Fprintf(c.stdout, "… the newest %d %s; --limit 0 lists all.\n", len(found), recordPeriod(days))
+		return err
+	}
+	return nil
+}
+
+// sessionRow is a session in JSON. Unpriced and Missing say of how many exchanges its
+// amounts lack.
+type sessionRow struct {
+	Session   string    `json:"session"`
+	Developer string    `json:"developer"`
+	Team      string    `json:"team"`
+	Begun     time.Time `json:"begun"`
+	LastUsed  time.Time `json:"last_used"`
+	Models    []string  `json:"models"`
+	Exchanges int64     `json:"exchanges"`
+	Errors    int64     `json:"errors"`
+	Refused   int64     `json:"refused"`
+	amounts
+	Unpriced  int64 `json:"unpriced"`
+	Estimated int64 `json:"estimated"`
+	Missing   int64 `json:"missing_usage"`
+	// Last is the last exchange's id.
+	Last    string           `json:"last_exchange"`
+	Outcome exchange.Outcome `json:"last_outcome"`
+	Status  int              `json:"last_status"`
+}
+
+func newSessionRow(s ledger.Session) sessionRow {
+	return sessionRow{
+		Session: s.ID, Developer: s.Developer, Team: s.Team, Begun: s.Begun, LastUsed: s.Last.Started, Models: s.Models,
+		Exchanges: s.Records, Errors: s.Errors, Refused: s.Refused, amounts: newAmounts(s.Counts),
+		Unpriced: s.Unpriced, Estimated: s.Estimated, Missing: s.Missing,
+		Last: s.Last.ID, Outcome: s.Last.Outcome, Status: s.Last.Status,
+	}
+}
+
+// sessionColumns are the list's columns.
+func sessionColumns() []column[ledger.Session] {
+	return []column[ledger.Session]{
+		{
+			title:  "last used (UTC)",
+			cell:   func(s ledger.Session) string { return s.Last.Started.UTC().Format(time.DateTime) },
+			narrow: func(s ledger.Session) string { return s.Last.Started.UTC().Format("01-02 15:04") },
+		},
+		{title: "begun (UTC)", spare: true, cell: func(s ledger.Session) string { return s.Begun.UTC().Format(time.DateTime) }},
+		{title: "developer", least: 8, cell: func(s ledger.Session) string { return s.Developer }},
+		{
+			title:  "session",
+			cell:   func(s ledger.Session) string { return s.ID },
+			narrow: func(s ledger.Session) string { return s.ID[max(0, len(s.ID)-8):] },
+		},
+		{title: "models", least: 6, cell: func(s ledger.Session) string { return strings.Join(s.Models, ", ") }},
+		{title: "turns", right: true, cell: func(s ledger.Session) string { return grouped(s.Records) }},
+		{title: "tokens", right: true, cell: func(s ledger.Session) string { return tokensCell(s.Counts, s.Usage.Total) }},
+		{title: "cached", right: true, spare: true, cell: func(s ledger.Session) string { return cachedShare(s.Usage.Cached, s.Usage.Input) }},
+		{title: "cost (USD)", right: true, cell: func(s ledger.Session) string { return costCell(s.Counts) }},
+		{title: "outcome (last)", least: 7, cell: func(s ledger.Session) string { return string(s.Last.Outcome) }},
+	}
+}
