@@ -134,14 +134,15 @@ func recordColumns(rows []recordRow) []column[recordRow] {
 			cell:   func(e recordRow) string { return e.Started.UTC().Format(time.DateTime) },
 			narrow: func(e recordRow) string { return e.Started.UTC().Format("01-02 15:04") },
 		},
-		{title: "developer", least: 8, cell: func(e recordRow) string { return e.Developer }},
+		{title: "developer", least: 6, cell: func(e recordRow) string { return e.Developer }},
 		{
 			title:  "session",
 			cell:   func(e recordRow) string { return e.Session },
 			narrow: func(e recordRow) string { return e.Session[max(0, len(e.Session)-8):] },
+			spare:  true,
 		},
 		{title: "model", least: 6, cell: func(e recordRow) string { return e.Model }},
-		{title: "status", right: true, cell: func(e recordRow) string {
+		{title: "status", right: true, spare: true, cell: func(e recordRow) string {
 			if e.Status == 0 {
 				return "-"
 			}

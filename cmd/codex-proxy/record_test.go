@@ -209,10 +209,12 @@ func TestATableFitsTheTerminal(t *testing.T) {
 		Secret:   exchange.Secret{Rule: "github-fine-grained-token", Path: "input[123].content[1].text", Mode: exchange.Reported, Places: 12},
 		Exchange: e.ID, Started: e.Started, Developer: e.Developer, Session: e.Session, Outcome: e.Outcome,
 	}}
-	for _, width := range []int{100, 120, 160} {
+	session := ledger.Session{ID: e.Session, Developer: e.Developer, Begun: e.Started, Last: e, Models: []string{e.Model, "gpt-5-codex-mini"}, Counts: ledger.Count(e)}
+	for _, width := range []int{80, 100, 120, 160} {
 		var out strings.Builder
 		if err := errors.Join(
 			writeTable(&out, recordColumns(rows), rows, width),
+			writeTable(&out, sessionColumns(), []ledger.Session{session}, width),
 			writeTable(&out, incidentColumns(nil), incidents, width),
 			writeTable(&out, sightingColumns(), sightings, width),
 		); err != nil {

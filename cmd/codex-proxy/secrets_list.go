@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +21,7 @@ type secretsListCommand struct {
 	Team      string `help:"Only what this team sent." env:"-"`
 	Rule      string `help:"Only what this rule found, such as github-token." env:"-"`
 	Mode      string `help:"Only where it left as it was (report), a placeholder left instead (redact), or the request was refused (block)." enum:",report,redact,block" default:"" env:"-"`
+	Mark      string `help:"Only what is marked so: rotated, false-positive, or open for what has no mark." enum:",rotated,false-positive,open" default:"" env:"-"`
 }
 
 // Help is the long form of the command's help.
@@ -78,6 +81,11 @@ func (cmd *secretsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	if cmd.Mark != "" {
+		incidents = slices.DeleteFunc(incidents, func(i ledger.Incident) bool {
+			return cmp.Or(marks[i.Fingerprint].As, ledger.Open) != ledger.MarkedAs(cmd.Mark)
+		})
+	}
 	if cmd.JSON {
 		return printSafeJSON(c.stdout, rows(incidents, func(i ledger.Incident) incidentRow { return newIncidentRow(i, marks) }))
 	}
@@ -108,8 +116,8 @@ func (cmd *secretsListCommand) Run(c *console) error {
 
 // incidentColumns are the columns of the list, the counts being exchanges.
 func incidentColumns(marks map[string]ledger.Mark) []column[ledger.Incident] {
-	count := func(title string, n func(ledger.Incident) int64) column[ledger.Incident] {
-		return column[ledger.Incident]{title: title, right: true, cell: func(i ledger.Incident) string { return grouped(n(i)) }}
+	count := func(title string, spare bool, n func(ledger.Incident) int64) column[ledger.Incident] {
+		return column[ledger.Incident]{title: title, right: true, spare: spare, cell: func(i ledger.Incident) string { return grouped(n(i)) }}
 	}
 	return []column[ledger.Incident]{
 		{
@@ -122,6 +130,7 @@ func incidentColumns(marks map[string]ledger.Mark) []column[ledger.Incident] {
 			title:  "FIRST (UTC)",
 			cell:   func(i ledger.Incident) string { return i.First.Format("2006-01-02 15:04") },
 			narrow: func(i ledger.Incident) string { return i.First.Format("01-02") },
+			spare:  true,
 		},
 		{
 			title:  "LAST (UTC)",
@@ -129,12 +138,12 @@ func incidentColumns(marks map[string]ledger.Mark) []column[ledger.Incident] {
 			narrow: func(i ledger.Incident) string { return i.Last.Format("01-02") },
 		},
 		{title: "DEVELOPERS", least: 8, cell: func(i ledger.Incident) string { return severalNames(i.Developers) }},
-		count("SESSIONS", func(i ledger.Incident) int64 { return i.Sessions }),
-		count("SENT", func(i ledger.Incident) int64 { return i.Exchanges }),
-		count("NEW", func(i ledger.Incident) int64 { return i.New }),
-		count("LEFT", func(i ledger.Incident) int64 { return i.Left }),
-		count("REDACTED", func(i ledger.Incident) int64 { return i.Redacted }),
-		count("BLOCKED", func(i ledger.Incident) int64 { return i.Blocked }),
+		count("SESSIONS", true, func(i ledger.Incident) int64 { return i.Sessions }),
+		count("SENT", false, func(i ledger.Incident) int64 { return i.Exchanges }),
+		count("NEW", true, func(i ledger.Incident) int64 { return i.New }),
+		count("LEFT", false, func(i ledger.Incident) int64 { return i.Left }),
+		count("REDACTED", false, func(i ledger.Incident) int64 { return i.Redacted }),
+		count("BLOCKED", false, func(i ledger.Incident) int64 { return i.Blocked }),
 		{title: "MARK", cell: func(i ledger.Incident) string { return string(marks[i.Fingerprint].As) }},
 	}
 }

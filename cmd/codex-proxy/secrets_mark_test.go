@@ -33,6 +33,13 @@ func TestAMarkIsListedWithItsSecretAndTakenBack(t *testing.T) {
 		}
 		return rows[0].Mark
 	}
+	chosen := func(mark string) bool {
+		t.Helper()
+		return strings.Contains(ask(exitDone, "secrets", "list", "2026-02-16", "--mark", mark), "aabbccdd22222222")
+	}
+	if !chosen("open") || chosen("rotated") || chosen("false-positive") {
+		t.Error("without a mark, it is not chosen as open alone")
+	}
 	if mark := listed(); mark != nil {
 		t.Errorf("it is marked %+v before anybody has", mark)
 	}
@@ -41,6 +48,9 @@ func TestAMarkIsListedWithItsSecretAndTakenBack(t *testing.T) {
 	}
 	if mark := listed(); mark == nil || mark.As != "false-positive" || mark.Note != "a test tenant" || !strings.HasPrefix(mark.By, "command line") {
 		t.Errorf("it is marked %+v", mark)
+	}
+	if chosen("open") || chosen("rotated") || !chosen("false-positive") {
+		t.Error("marked as a false positive, it is not chosen as that alone")
 	}
 	if said := ask(exitDone, "secrets", "list", "2026-02-16"); !strings.Contains(said, "false-positive") {
 		t.Errorf("the list says %q", said)

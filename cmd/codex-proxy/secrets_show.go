@@ -202,7 +202,7 @@ func sightingColumns() []column[ledger.Sighting] {
 			cell:   func(s ledger.Sighting) string { return s.Started.Format(time.DateTime) },
 			narrow: func(s ledger.Sighting) string { return s.Started.Format("01-02 15:04") },
 		},
-		{title: "DEVELOPER", least: 10, cell: func(s ledger.Sighting) string { return s.Developer }},
+		{title: "DEVELOPER", least: 8, cell: func(s ledger.Sighting) string { return s.Developer }},
 		{
 			title:  "SESSION",
 			cell:   func(s ledger.Sighting) string { return s.Session },
@@ -217,8 +217,8 @@ func sightingColumns() []column[ledger.Sighting] {
 		{title: "PLACE", least: 12, cell: func(s ledger.Sighting) string {
 			return s.Path + when(s.Places > 1, fmt.Sprintf(" and %d more", s.Places-1))
 		}},
-		{title: "SENT", cell: func(s ledger.Sighting) string { return sent(s.New) }},
+		{title: "SENT", spare: true, cell: func(s ledger.Sighting) string { return sent(s.New) }},
 		{title: "BECAME", least: 8, cell: func(s ledger.Sighting) string { return becameWord(s.Mode) }},
-		{title: "EXCHANGE", least: 9, cell: func(s ledger.Sighting) string { return string(s.Outcome) }},
+		{title: "EXCHANGE", least: 9, spare: true, cell: func(s ledger.Sighting) string { return string(s.Outcome) }},
 	}
 }

@@ -110,11 +110,16 @@ func newSessionRow(s ledger.Session) sessionRow {
 func sessionColumns() []column[ledger.Session] {
 	return []column[ledger.Session]{
 		{
-			title:  "last used (UTC)",
+			title:  "used last (UTC)",
 			cell:   func(s ledger.Session) string { return s.Last.Started.UTC().Format(time.DateTime) },
 			narrow: func(s ledger.Session) string { return s.Last.Started.UTC().Format("01-02 15:04") },
 		},
-		{title: "begun (UTC)", spare: true, cell: func(s ledger.Session) string { return s.Begun.UTC().Format(time.DateTime) }},
+		{
+			title:  "begun (UTC)",
+			cell:   func(s ledger.Session) string { return s.Begun.UTC().Format(time.DateTime) },
+			narrow: func(s ledger.Session) string { return s.Begun.UTC().Format("01-02 15:04") },
+			spare:  true,
+		},
 		{title: "developer", least: 8, cell: func(s ledger.Session) string { return s.Developer }},
 		{
 			title:  "session",
@@ -125,7 +130,7 @@ func sessionColumns() []column[ledger.Session] {
 		{title: "turns", right: true, cell: func(s ledger.Session) string { return grouped(s.Records) }},
 		{title: "tokens", right: true, cell: func(s ledger.Session) string { return tokensCell(s.Counts, s.Usage.Total) }},
 		{title: "cached", right: true, spare: true, cell: func(s ledger.Session) string { return cachedShare(s.Usage.Cached, s.Usage.Input) }},
-		{title: "cost (USD)", right: true, cell: func(s ledger.Session) string { return costCell(s.Counts) }},
-		{title: "outcome (last)", least: 7, cell: func(s ledger.Session) string { return string(s.Last.Outcome) }},
+		{title: "cost", right: true, cell: func(s ledger.Session) string { return dollars(s.Counts) }},
+		{title: "outcome", least: 7, cell: func(s ledger.Session) string { return string(s.Last.Outcome) }},
 	}
 }

@@ -29,7 +29,7 @@ type sessionShowCommand struct {
 
 // Help is the long form of the command's help.
 func (*sessionShowCommand) Help() string {
-	return "The days say where a part of an id is looked for; a whole one needs none. Items of more than 16 KiB are cut: 'codex-proxy record show --all' has them whole. JSON has a row for each turn."
+	return "The days say where a part of an id is looked for; a whole one needs none. Items of more than 16 KiB are cut: 'codex-proxy record show --all' has them whole. Of a turn's time, that with the tool or the developer is until the next turn began. JSON has a row for each turn."
 }
 
 func (cmd *sessionShowCommand) Run(c *console) error {
@@ -56,7 +56,8 @@ func (cmd *sessionShowCommand) Run(c *console) error {
 	if cmd.Turn > 0 {
 		first, most = cmd.Turn, 1
 	}
-	out := turnPrinter(&turnText{w: c.stdout, all: cmd.All})
+	width, _ := terminalWidth(c.stdout)
+	out := turnPrinter(&turnText{w: c.stdout, all: cmd.All, width: width})
 	if cmd.JSON {
 		out = &turnJSON{w: c.stdout}
 	} else if cmd.Turn == 0 {
@@ -151,13 +152,9 @@ func printSessionHead(w io.Writer, facts []exchange.Exchange, truncated bool) er
 	return err
 }
 
-// sessionCost is what several exchanges cost, in USD.
+// sessionCost is what several exchanges cost.
 func sessionCost(c ledger.Counts) string {
-	cost := costCell(c)
-	if c.CostUnknown() {
-		return cost
-	}
-	return cost + " USD" + when(c.Unpriced > 0, ", "+grouped(c.Unpriced)+" unpriced")
+	return list(dollars(c), when(c.Unpriced > 0 && !c.CostUnknown(), grouped(c.Unpriced)+" unpriced"))
 }
 
 // turnPrinter prints a session's turns one by one.
@@ -170,6 +167,8 @@ type turnPrinter interface {
 type turnText struct {
 	w   io.Writer
 	all bool
+	// width is the terminal's; 0 where there is none.
+	width int
 }
 
 func (p *turnText) end() error { return nil }
@@ -183,7 +182,7 @@ func (p *turnText) print(t *replay.Turn) error {
 	)))
 	s.fact("record", "%s", e.ID)
 	s.fact("tokens", "%s", turnTokens(e.Usage))
-	s.fact("cost", "%s", list(turnCost(e.Cost), "so far "+sessionCost(t.Running)))
+	s.fact("cost", "%s", list(when(e.Cost.State != exchange.CostNone, recordCost(e.Cost)), "so far "+sessionCost(t.Running)))
 	s.fact("time", "%s", turnTime(t))
 	if !t.Says() && (e.Error != "" || e.ErrorOrigin != "") {
 		s.fact("error", "%s", strings.TrimSuffix(speaker(e)+" said: "+e.Error, " said: "))
@@ -227,7 +226,10 @@ func (p *turnText) items(s *sheet, id string, items []replay.Item) {
 			text = itemText(item.Shown) + rest
 		case p.all:
 		case item.Folded && oneLine(text) != item.Summary:
-			text = fmt.Sprintf("%s (%s in all; --all shows it)", item.Summary, conversation.Size(item.Size))
+			title, text = fmt.Sprintf("%s, %s (--all shows it)", title, conversation.Size(item.Size)), item.Summary
+			if p.width > 0 {
+				text = shorten(text, p.width)
+			}
 		case rest != "":
 			text += fmt.Sprintf("\n… %s (--all shows them)", plural(item.RestLines, "more line"))
 		}
@@ -270,14 +272,8 @@ func turnTokens(u exchange.Usage) string {
 	return "none used"
 }
 
-func turnCost(c exchange.Cost) string {
-	if c.State == exchange.CostNone {
-		return "nothing to price"
-	}
-	return strings.TrimPrefix(recordCost(c), "$") + when(c.State == exchange.CostPriced, " USD")
-}
-
-// turnTime says where a turn's time went.
+// turnTime says where a turn's time went: until the answer began, until it ended, and
+// until the next turn.
 func turnTime(t *replay.Turn) string {
 	took := func(d time.Duration, what string) string {
 		if d <= 0 {
@@ -285,8 +281,8 @@ func turnTime(t *replay.Turn) string {
 		}
 		return duration(d.Microseconds()) + " " + what
 	}
-	return list(took(t.Bar.Wait, "waiting for OpenAI"), took(t.Bar.Generate, "generating"),
-		took(t.Bar.Gap, when(t.Calls(), "tool ")+"on the developer's side until the next"))
+	return list(took(t.Bar.Wait, "waiting"), took(t.Bar.Generate, "generating"),
+		took(t.Bar.Gap, "with the "+map[bool]string{true: "tool", false: "developer"}[t.Calls()]))
 }
 
 func turnSecret(s replay.Secret) string {

@@ -20,7 +20,8 @@ type column[Row any] struct {
 	// narrow is the cell where the whole table would not fit the terminal; nil
 	// when it is the same.
 	narrow func(Row) string
-	// spare leaves the column out where the whole table would not fit the terminal.
+	// spare leaves the column out where the table would not fit however narrow its
+	// columns became, the last such column first.
 	spare bool
 }
 
@@ -36,11 +37,11 @@ func printColumns[Row any](w io.Writer, columns []column[Row], rows []Row) error
 
 // writeTable writes the rows aligned. A width other than 0 is that of the
 // terminal: where the table does not fit, ids are shortened to their end (which
-// show takes), what can be spared is left out, and the rest is shortened.
+// show takes), the rest is shortened too, and what can be spared is left out.
 func writeTable[Row any](w io.Writer, columns []column[Row], rows []Row, width int) error {
 	cells, widths := tableCells(columns, rows)
 	if width > 0 && total(widths) > width {
-		columns = slices.DeleteFunc(slices.Clone(columns), func(c column[Row]) bool { return c.spare })
+		columns = slices.Clone(columns)
 		for i, column := range columns {
 			if column.narrow != nil {
 				columns[i].cell = column.narrow
@@ -48,7 +49,13 @@ func writeTable[Row any](w io.Writer, columns []column[Row], rows []Row, width i
 			}
 		}
 		cells, widths = tableCells(columns, rows)
-		for total(widths) > width && narrowWidest(columns, widths) {
+		for !fit(columns, widths, width) {
+			spare := lastSpare(columns)
+			if spare < 0 {
+				break
+			}
+			columns = slices.Delete(columns, spare, spare+1)
+			cells, widths = tableCells(columns, rows)
 		}
 	}
 	for _, row := range cells {
@@ -89,6 +96,27 @@ func tableCells[Row any](columns []column[Row], rows []Row) (cells [][]string, w
 		}
 	}
 	return cells, widths
+}
+
+// fit makes columns narrower until a table of them is as wide as the terminal, and
+// reports whether it is.
+func fit[Row any](columns []column[Row], widths []int, width int) bool {
+	for total(widths) > width {
+		if !narrowWidest(columns, widths) {
+			return false
+		}
+	}
+	return true
+}
+
+// lastSpare is the last column that can be spared, or -1.
+func lastSpare[Row any](columns []column[Row]) int {
+	for i, column := range slices.Backward(columns) {
+		if column.spare {
+			return i
+		}
+	}
+	return -1
 }
 
 // narrowWidest takes a character from the widest column that can spare one.

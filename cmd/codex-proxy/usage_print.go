@@ -79,16 +79,21 @@ func tokensCell(c ledger.Counts, tokens int64) string {
 	return knownAs(c.Missing > 0, c.Estimated > 0) + grouped(tokens)
 }
 
-// costCell is a cost, and how well it is known.
-func costCell(c ledger.Counts) string {
+// costCell is a cost in USD, and how well it is known.
+func costCell(c ledger.Counts) string { return costIn("", c) }
+
+// dollars is costCell with the sign of the currency.
+func dollars(c ledger.Counts) string { return costIn("$", c) }
+
+func costIn(sign string, c ledger.Counts) string {
 	switch {
 	case c.CostUnknown():
 		return "unpriced"
 	case c.CostNanos > 0 && c.CostNanos < 50_000 && c.Unpriced == 0:
-		return "<0.0001"
+		return "<" + sign + "0.0001"
 	}
 	const tenth = 100_000 // of a thousandth of a dollar, in nanos
-	return knownAs(c.Unpriced > 0, c.Estimated > 0) + exchange.Decimal((c.CostNanos+tenth/2)/tenth, 4, 4).String()
+	return knownAs(c.Unpriced > 0, c.Estimated > 0) + sign + exchange.Decimal((c.CostNanos+tenth/2)/tenth, 4, 4).String()
 }
 
 // knownAs marks a sum that lacks a part, or holds one that is estimated.
