@@ -14,11 +14,11 @@ import (
 )
 
 // demoCommand runs the whole product without a key: a simulated OpenAI, sample
-// developers, and a few days of exchanges that really went through the proxy.
+// developers, and two weeks of exchanges that really went through the proxy.
 type demoCommand struct {
 	serverSettings
 	Pace    time.Duration `help:"Pause between the words of the simulated OpenAI." default:"25ms" placeholder:"DURATION"`
-	Seed    bool          `help:"Fill an empty data directory with a few days of sample exchanges." default:"true" negatable:""`
+	Seed    bool          `help:"Fill an empty data directory with two weeks of sample exchanges." default:"true" negatable:""`
 	Traffic bool          `help:"Let two of the sample developers go on working while the demo runs." default:"true" negatable:""`
 }
 
