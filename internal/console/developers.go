@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"codex-proxy/internal/console/access"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/ledger"
@@ -19,6 +21,12 @@ import (
 
 // rowsOnPage is how many developers a page lists.
 const rowsOnPage = 100
+
+// The orders of the list, which is by name otherwise.
+const (
+	byCost = "cost"
+	bySeen = "seen"
+)
 
 // developerRow is a developer in the list.
 type developerRow struct {
@@ -63,18 +71,16 @@ func (c *Console) listDevelopers(ctx context.Context, viewer access.Viewer, q ur
 	if err != nil {
 		return p, err
 	}
-	used, err := c.usedBy(ctx)
-	if err != nil {
-		return p, err
+	var used map[string]ledger.Counts
+	if p.Order == byCost {
+		if used, err = c.usedBy(ctx); err != nil {
+			return p, err
+		}
 	}
-	seen := map[string]time.Time{}
-	tokens, err := c.Developers.Tokens(ctx, "")
-	if err != nil {
-		return p, err
-	}
-	for _, t := range tokens {
-		if t.LastUsed.After(seen[t.Developer]) {
-			seen[t.Developer] = t.LastUsed
+	var seen map[string]time.Time
+	if p.Order == bySeen {
+		if seen, err = c.lastUsed(ctx, ""); err != nil {
+			return p, err
 		}
 	}
 	teams, err := c.Developers.Teams(ctx)
@@ -99,9 +105,9 @@ func (c *Console) listDevelopers(ctx context.Context, viewer access.Viewer, q ur
 	}
 	slices.SortStableFunc(rows, func(a, b developerRow) int {
 		switch p.Order {
-		case "cost":
+		case byCost:
 			return cmp.Compare(b.Counts.CostNanos, a.Counts.CostNanos)
-		case "seen":
+		case bySeen:
 			return b.LastUsed.Compare(a.LastUsed)
 		}
 		return cmp.Compare(a.Shown, b.Shown)
@@ -114,7 +120,45 @@ func (c *Console) listDevelopers(ctx context.Context, viewer access.Viewer, q ur
 	if end < len(rows) {
 		p.Next = peoplePath + "?" + url.Values{"find": {p.Find}, "order": {p.Order}, "from": {strconv.Itoa(end)}}.Encode()
 	}
-	return p, nil
+	return p, c.complete(ctx, p.Rows, used == nil, seen == nil)
+}
+
+// complete looks up what each row says of a developer: what they used, and when they
+// were seen. Thousands are listed page by page, and few are asked about.
+func (c *Console) complete(ctx context.Context, rows []developerRow, used, seen bool) error {
+	const atOnce = 8
+	asking, ctx := errgroup.WithContext(ctx)
+	asking.SetLimit(atOnce)
+	for i := range rows {
+		row := &rows[i]
+		asking.Go(func() (err error) {
+			if used {
+				if row.Counts, err = c.usedThisMonth(ctx, ledger.Query{Developer: row.ID}); err != nil {
+					return err
+				}
+			}
+			if seen {
+				all, err := c.lastUsed(ctx, row.ID)
+				row.LastUsed = all[row.ID]
+				return err
+			}
+			return nil
+		})
+	}
+	return asking.Wait()
+}
+
+// lastUsed returns when a token of a developer's, or of everybody's when the name is
+// empty, was last used.
+func (c *Console) lastUsed(ctx context.Context, id string) (map[string]time.Time, error) {
+	tokens, err := c.Developers.Tokens(ctx, id)
+	last := map[string]time.Time{}
+	for _, t := range tokens {
+		if t.LastUsed.After(last[t.Developer]) {
+			last[t.Developer] = t.LastUsed
+		}
+	}
+	return last, err
 }
 
 // month is the beginning of the month of budgets.

@@ -75,9 +75,11 @@ func (s *Developers) PutReading(ctx context.Context, r console.Reading) error {
 
 // Readings implements console.Store.
 func (s *Developers) Readings(ctx context.Context, developer string, since time.Time) ([]console.Reading, error) {
+	var c conditions
+	c.choose("developer = ?", developer)
+	c.add("at >= ?", keptTime(since))
 	return list(ctx, s.db.Reader(), scanReading,
-		`SELECT id, at, reader, role, developer, reason, state, until, decided_by FROM readings WHERE (?1 = '' OR developer = ?1) AND at >= ?2 ORDER BY at DESC, id DESC`,
-		developer, keptTime(since))
+		`SELECT id, at, reader, role, developer, reason, state, until, decided_by FROM readings`+c.where()+` ORDER BY at DESC, id DESC`, c.arguments...)
 }
 
 func scanReading(row scanner) (r console.Reading, err error) {

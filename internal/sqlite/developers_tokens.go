@@ -67,8 +67,10 @@ func (s *Developers) Token(ctx context.Context, id string) (developer.TokenInfo,
 
 // Tokens implements developer.Store.
 func (s *Developers) Tokens(ctx context.Context, owner string) ([]developer.TokenInfo, error) {
+	var c conditions
+	c.choose("t.developer = ?", owner)
 	return list(ctx, s.db.Reader(), scanToken,
-		`SELECT `+tokenColumns+` FROM tokens t WHERE ?1 = '' OR t.developer = ?1 ORDER BY t.developer, t.created, t.id`, owner)
+		`SELECT `+tokenColumns+` FROM tokens t`+c.where()+` ORDER BY t.developer, t.created, t.id`, c.arguments...)
 }
 
 // Credentials returns all tokens as they are stored, for another store to take

@@ -18,7 +18,9 @@ var _ ledger.Store = (*Ledger)(nil)
 // are made of whole quarters. daily holds what those of a UTC day add up to, whatever
 // their sessions. secrets holds a row for each secret of each
 // exchange, with what of the exchange its look-ups choose by. delays counts
-// exchanges by the time that the proxy added, in the steps of ledger.Delays.
+// exchanges by the time that the proxy added, in the steps of ledger.Delays. The
+// indexes of what went wrong hold those few exchanges alone, so that looking for a
+// kind of trouble that is rare reads no more than there is of it.
 var ledgerMigrations = []string{`
 CREATE TABLE exchanges (
 	id TEXT PRIMARY KEY,
@@ -93,6 +95,10 @@ INSERT INTO daily SELECT quarter / 96, developer, team, model,
 	sum(cost), sum(unpriced), sum(estimated), sum(missing), sum(cache_write),
 	sum(secrets_reported), sum(secrets_redacted), sum(secrets_blocked), sum(errors_openai), sum(errors_proxy), sum(errors_client)
 FROM sums GROUP BY 1, 2, 3, 4;
+`, `
+CREATE INDEX exchanges_wrong ON exchanges (outcome) WHERE outcome <> 'completed';
+CREATE INDEX exchanges_refusal ON exchanges (refusal) WHERE refusal <> '';
+CREATE INDEX exchanges_origin ON exchanges (error_origin) WHERE error_origin <> '';
 `}
 
 // Ledger is a ledger.Store in an SQLite file.

@@ -22,10 +22,10 @@ func (l *Ledger) Exchanges(ctx context.Context, q ledger.ExchangeQuery) ([]excha
 	c.choose("team = ?", q.Team)
 	c.choose("session = ?", q.Session)
 	c.choose("model = ?", q.Model)
-	c.choose("outcome = ?", string(q.Outcome))
-	c.choose("error_origin = ?", string(q.Origin))
+	c.outcome(q.Outcome)
+	c.choose("error_origin = ? AND error_origin <> ''", string(q.Origin)) // as its index has it
 	c.choose("transport = ?", string(q.Transport))
-	c.choose("refusal = ?", q.Refusal)
+	c.choose("refusal = ? AND refusal <> ''", q.Refusal)
 	if q.Status != 0 {
 		c.add("status = ?", q.Status)
 	}
@@ -62,7 +62,7 @@ func (l *Ledger) Sessions(ctx context.Context, q ledger.SessionQuery) ([]ledger.
 	c.choose("developer = ?", q.Developer)
 	c.choose("team = ?", q.Team)
 	c.choose("model = ?", q.Model)
-	c.choose("outcome = ?", string(q.Outcome))
+	c.outcome(q.Outcome)
 	c.add(`NOT EXISTS (SELECT 1 FROM exchanges later WHERE later.session = exchanges.session AND later.developer = exchanges.developer AND later.id > exchanges.id)`)
 	rows, err := l.db.Reader().QueryContext(ctx, selectExchange+c.where()+` ORDER BY id DESC LIMIT ?`, append(c.arguments, q.Limit)...)
 	if err != nil {
@@ -128,6 +128,15 @@ func (c *conditions) add(condition string, arguments ...any) {
 func (c *conditions) choose(condition, value string) {
 	if value != "" {
 		c.add(condition, value)
+	}
+}
+
+// outcome chooses what ended in one way, in words that the index of what went wrong
+// is known by.
+func (c *conditions) outcome(o exchange.Outcome) {
+	c.choose("outcome = ?", string(o))
+	if o != "" && o != exchange.Completed {
+		c.add("outcome <> 'completed'")
 	}
 }
 
