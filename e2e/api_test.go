@@ -195,7 +195,7 @@ func TestTheAPIIsAsItsDescriptionSays(t *testing.T) {
 
 	// What somebody wrote is told for a reason.
 	type sessions struct {
-		Sessions []struct{ ID, Developer string }
+		Sessions []struct{ Session, Developer string }
 	}
 	session := read[sessions](t, get("/sessions?developer="+alice)).Sessions[0]
 	type records struct {
@@ -206,7 +206,7 @@ func TestTheAPIIsAsItsDescriptionSays(t *testing.T) {
 	for _, route := range []string{"/sessions/{id}?developer=" + alice, "/records/{id}", "/records/{id}/body?side=request", "/records/{id}/archived"} {
 		id := listed.Records[0].ID
 		if strings.HasPrefix(route, "/sessions") {
-			id = session.ID
+			id = session.Session
 		}
 		if status, body := api.call(auditor, http.MethodGet, route, "", id); status != http.StatusForbidden || !bytes.Contains(body, []byte(`"reason_needed"`)) {
 			t.Errorf("%s without a reason: %d %.300s", route, status, body)
@@ -226,7 +226,7 @@ func TestTheAPIIsAsItsDescriptionSays(t *testing.T) {
 			t.Errorf("deciding what is decided: %d", status)
 		}
 	}
-	turns := read[struct{ Turns []json.RawMessage }](t, get("/sessions/{id}?developer="+alice, session.ID))
+	turns := read[struct{ Turns []json.RawMessage }](t, get("/sessions/{id}?developer="+alice, session.Session))
 	if len(turns.Turns) == 0 {
 		t.Error("the session has no turns")
 	}
@@ -266,7 +266,7 @@ func TestTheAPIIsAsItsDescriptionSays(t *testing.T) {
 	if status, body := api.call(second.Token, http.MethodGet, "/usage", ""); status != http.StatusOK || !bytes.Contains(body, []byte(`"requests"`)) {
 		t.Errorf("alice's own usage: %d %.300s", status, body)
 	}
-	if status, _ := api.call(second.Token, http.MethodGet, "/sessions/{id}", "", session.ID); status != http.StatusOK {
+	if status, _ := api.call(second.Token, http.MethodGet, "/sessions/{id}", "", session.Session); status != http.StatusOK {
 		t.Errorf("alice's own session: %d", status)
 	}
 	if status, _ := api.call(second.Token, http.MethodGet, "/developers", ""); status != http.StatusForbidden {

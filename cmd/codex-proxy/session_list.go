@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"codex-proxy/internal/console/replay"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/record"
@@ -55,7 +56,7 @@ func (cmd *sessionListCommand) Run(c *console) error {
 		found = append(found, s)
 	}
 	if cmd.JSON {
-		return printSafeJSON(c.stdout, rows(found, newSessionRow))
+		return printSafeJSON(c.stdout, rows(found, replay.NewSessionJSON))
 	}
 	return cmd.print(c, days, found, more)
 }
@@ -73,37 +74,6 @@ func (cmd *sessionListCommand) print(c *console, days record.Filter, found []led
 		return err
 	}
 	return nil
-}
-
-// sessionRow is a session in JSON. Unpriced and Missing say of how many exchanges its
-// amounts lack.
-type sessionRow struct {
-	Session   string    `json:"session"`
-	Developer string    `json:"developer"`
-	Team      string    `json:"team"`
-	Begun     time.Time `json:"begun"`
-	LastUsed  time.Time `json:"last_used"`
-	Models    []string  `json:"models"`
-	Exchanges int64     `json:"exchanges"`
-	Errors    int64     `json:"errors"`
-	Refused   int64     `json:"refused"`
-	amounts
-	Unpriced  int64 `json:"unpriced"`
-	Estimated int64 `json:"estimated"`
-	Missing   int64 `json:"missing_usage"`
-	// Last is the last exchange's id.
-	Last    string           `json:"last_exchange"`
-	Outcome exchange.Outcome `json:"last_outcome"`
-	Status  int              `json:"last_status"`
-}
-
-func newSessionRow(s ledger.Session) sessionRow {
-	return sessionRow{
-		Session: s.ID, Developer: s.Developer, Team: s.Team, Begun: s.Begun, LastUsed: s.Last.Started, Models: s.Models,
-		Exchanges: s.Records, Errors: s.Errors, Refused: s.Refused, amounts: newAmounts(s.Counts),
-		Unpriced: s.Unpriced, Estimated: s.Estimated, Missing: s.Missing,
-		Last: s.Last.ID, Outcome: s.Last.Outcome, Status: s.Last.Status,
-	}
 }
 
 // sessionColumns are the list's columns.

@@ -295,73 +295,8 @@ type turnJSON struct {
 	printed int
 }
 
-// turnRow is a turn in JSON: the exchange's facts, and what is new in it.
-type turnRow struct {
-	Turn int `json:"turn"`
-	recordRow
-
-	Retries   int `json:"sends_again_turn,omitempty"`
-	RetriedBy int `json:"tried_again_in_turn,omitempty"`
-	// The times are until the answer began, until it ended, and until the next turn.
-	WaitMicros     int64 `json:"wait_us"`
-	GenerateMicros int64 `json:"generate_us"`
-	GapMicros      int64 `json:"gap_us"`
-	// SoFar is what the session adds up to, with this turn.
-	SoFar struct {
-		amounts
-		Unpriced  int64 `json:"unpriced"`
-		Estimated int64 `json:"estimated"`
-		Missing   int64 `json:"missing_usage"`
-	} `json:"so_far"`
-	// Unread says why there are no items, and Incomplete which body is not whole.
-	Unread     string    `json:"unread,omitempty"`
-	Incomplete []string  `json:"incomplete,omitempty"`
-	Repeated   int       `json:"repeated_items"`
-	Earlier    []itemRow `json:"earlier"`
-	Asked      []itemRow `json:"asked"`
-	Answered   []itemRow `json:"answered"`
-	More       int       `json:"more_items"`
-}
-
-// itemRow is one thing that was said, as a person reads it.
-type itemRow struct {
-	Kind      string       `json:"kind"`
-	Title     string       `json:"title"`
-	Text      string       `json:"text"`
-	Size      int          `json:"bytes"`
-	LeftBytes int          `json:"left_out_bytes"`
-	Cut       bool         `json:"cut"`
-	Secrets   []itemSecret `json:"secrets,omitempty"`
-}
-
-type itemSecret struct {
-	Rule        string `json:"rule"`
-	Fingerprint string `json:"fingerprint"`
-	Path        string `json:"path"`
-	Left        bool   `json:"left"`
-	New         bool   `json:"new"`
-}
-
-func newItemRow(item replay.Item) itemRow {
-	return itemRow{
-		Kind: item.Kind, Title: item.Title, Text: itemText(item.Shown) + itemText(item.Rest), Size: item.Size, LeftBytes: item.Left, Cut: item.Cut,
-		Secrets: rows(item.Secrets, func(s replay.Secret) itemSecret {
-			return itemSecret{s.Rule, s.Fingerprint, s.Path, s.Left, s.New}
-		}),
-	}
-}
-
 func (p *turnJSON) print(t *replay.Turn) error {
-	row := turnRow{
-		Turn: t.Number, recordRow: recordRow{Exchange: t.Exchange, Session: t.Exchange.Session, Model: t.Exchange.Model},
-		Retries: t.Retry, RetriedBy: t.RetriedBy,
-		WaitMicros: t.Bar.Wait.Microseconds(), GenerateMicros: t.Bar.Generate.Microseconds(), GapMicros: t.Bar.Gap.Microseconds(),
-		Unread: t.Unread, Incomplete: t.Incomplete, Repeated: t.Repeated, More: t.More,
-		Earlier: rows(t.Earlier, newItemRow), Asked: rows(t.Asked, newItemRow), Answered: rows(t.Answered, newItemRow),
-	}
-	row.SoFar.amounts = newAmounts(t.Running)
-	row.SoFar.Unpriced, row.SoFar.Estimated, row.SoFar.Missing = t.Running.Unpriced, t.Running.Estimated, t.Running.Missing
-	text, err := safeJSON(row, "  ")
+	text, err := safeJSON(replay.NewTurnJSON(t), "  ")
 	if err != nil {
 		return err
 	}

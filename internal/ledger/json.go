@@ -6,9 +6,10 @@ import (
 	"codex-proxy/internal/exchange"
 )
 
-// CountsJSON is Counts as programs are told them. Tokens and costs of which nothing is
-// known are null; Unpriced and Missing say of how many exchanges they lack.
-type CountsJSON struct {
+// UseJSON is what exchanges used and how they ended, as programs are told it: Counts
+// without secrets. Tokens and costs of which nothing is known are null; Unpriced and
+// Missing say of how many exchanges they lack.
+type UseJSON struct {
 	Requests         int64        `json:"requests"`
 	InputTokens      *int64       `json:"input_tokens"`
 	CachedTokens     *int64       `json:"cached_tokens"`
@@ -26,18 +27,13 @@ type CountsJSON struct {
 	Unpriced         int64        `json:"unpriced"`
 	Estimated        int64        `json:"estimated"`
 	Missing          int64        `json:"missing_usage"`
-	// Secrets count those that came anew, each once for an exchange.
-	SecretsReported int64 `json:"secrets_reported"`
-	SecretsRedacted int64 `json:"secrets_redacted"`
-	SecretsBlocked  int64 `json:"secrets_blocked"`
 }
 
-// JSON returns the counts as programs are told them.
-func (c Counts) JSON() CountsJSON {
-	told := CountsJSON{
+// Use returns what the exchanges used, for sums that know nothing of secrets.
+func (c Counts) Use() UseJSON {
+	told := UseJSON{
 		Requests: c.Requests, Errors: c.Errors, ErrorsOpenAI: c.ErrorsBy.OpenAI, ErrorsProxy: c.ErrorsBy.Proxy, ErrorsClient: c.ErrorsBy.Client,
 		Refused: c.Refused, Warmups: c.Warmups, Unpriced: c.Unpriced, Estimated: c.Estimated, Missing: c.Missing,
-		SecretsReported: c.Secrets.Reported, SecretsRedacted: c.Secrets.Redacted, SecretsBlocked: c.Secrets.Blocked,
 	}
 	if !c.TokensUnknown() {
 		u := c.Usage
@@ -47,6 +43,52 @@ func (c Counts) JSON() CountsJSON {
 	if !c.CostUnknown() {
 		cost := exchange.USD(c.CostNanos)
 		told.CostUSD = &cost
+	}
+	return told
+}
+
+// CountsJSON is Counts as programs are told them.
+type CountsJSON struct {
+	UseJSON
+	// Secrets count those that came anew, each once for an exchange.
+	SecretsReported int64 `json:"secrets_reported"`
+	SecretsRedacted int64 `json:"secrets_redacted"`
+	SecretsBlocked  int64 `json:"secrets_blocked"`
+}
+
+// JSON returns the counts as programs are told them.
+func (c Counts) JSON() CountsJSON {
+	return CountsJSON{c.Use(), c.Secrets.Reported, c.Secrets.Redacted, c.Secrets.Blocked}
+}
+
+// RowJSON is a Row as programs are told it.
+type RowJSON struct {
+	// One of these names the group.
+	Developer string `json:"developer,omitempty"`
+	Team      string `json:"team,omitempty"`
+	Model     string `json:"model,omitempty"`
+	Day       string `json:"day,omitempty"`
+	Session   string `json:"session,omitempty"`
+
+	CountsJSON
+	Models map[string]int64 `json:"models"`
+}
+
+// JSON returns a row of a report by something as programs are told it; the total is by
+// nothing.
+func (r Row) JSON(by By) RowJSON {
+	told := RowJSON{CountsJSON: r.Counts.JSON(), Models: r.Models}
+	switch by {
+	case ByDeveloper:
+		told.Developer = r.Key
+	case ByTeam:
+		told.Team = r.Key
+	case ByModel:
+		told.Model = r.Key
+	case ByDay:
+		told.Day = r.Key
+	case BySession:
+		told.Session = r.Key
 	}
 	return told
 }

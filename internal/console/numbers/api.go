@@ -79,17 +79,6 @@ func percentiles(d ledger.Delays) any {
 	return map[string]int64{"p50": p50.Microseconds(), "p99": p99.Microseconds()}
 }
 
-// usageRow is a group of a report, as 'codex-proxy usage --json' has it.
-type usageRow struct {
-	Developer string           `json:"developer,omitempty"`
-	Team      string           `json:"team,omitempty"`
-	Model     string           `json:"model,omitempty"`
-	Day       string           `json:"day,omitempty"`
-	Session   string           `json:"session,omitempty"`
-	Models    map[string]int64 `json:"models"`
-	countsJSON
-}
-
 // usageJSON answers as 'codex-proxy usage --json' does.
 func (v *view) usageJSON() error {
 	groupings := []ledger.By{ledger.ByDeveloper, ledger.ByTeam, ledger.ByModel, ledger.ByDay}
@@ -108,29 +97,15 @@ func (v *view) usageJSON() error {
 	if err != nil {
 		return err
 	}
-	rows := []usageRow{}
+	rows := make([]ledger.RowJSON, 0, len(report.Rows))
 	for _, r := range report.Rows {
-		row := newUsageRow(r)
-		switch f.By {
-		case ledger.ByDeveloper:
-			row.Developer = v.name(r.Key)
-		case ledger.ByTeam:
-			row.Team = r.Key
-		case ledger.ByModel:
-			row.Model = r.Key
-		case ledger.ByDay:
-			row.Day = r.Key
-		case ledger.BySession:
-			row.Session = r.Key
+		if f.By == ledger.ByDeveloper {
+			r.Key = v.name(r.Key)
 		}
-		rows = append(rows, row)
+		rows = append(rows, r.JSON(f.By))
 	}
 	return v.Tell(map[string]any{
 		"from": f.From, "to": f.To, "timezone": f.Zone, "by": f.By, "records": report.Total.Records,
-		"rows": rows, "total": newUsageRow(report.Total),
+		"rows": rows, "total": report.Total.JSON(""),
 	})
-}
-
-func newUsageRow(r ledger.Row) usageRow {
-	return usageRow{Models: r.Models, countsJSON: newCountsJSON(&group{Counts: r.Counts})}
 }

@@ -18,69 +18,78 @@ const (
 	recordsAPI  = visit.APIPath + "records"
 )
 
-// SessionJSON is a session as programs are told of it.
+// SessionJSON is a session as programs are told of it, by the API and by the command
+// line.
 type SessionJSON struct {
-	ID        string `json:"id"`
+	ID        string `json:"session"`
 	Developer string `json:"developer"`
-	Team      string `json:"team,omitempty"`
+	Team      string `json:"team"`
 	// Begun and LastUsed are when its first and its last exchange began.
 	Begun    time.Time `json:"begun"`
 	LastUsed time.Time `json:"last_used"`
 	// Client is what was used last.
-	Client      string           `json:"client,omitempty"`
-	Models      []string         `json:"models"`
-	Records     int64            `json:"records"`
-	LastOutcome exchange.Outcome `json:"last_outcome"`
-	LastStatus  int              `json:"last_status"`
-	ledger.CountsJSON
+	Client    string   `json:"client"`
+	Models    []string `json:"models"`
+	Exchanges int64    `json:"exchanges"`
+	ledger.UseJSON
+	// Last is the last exchange's id, and Outcome and Status are how it ended.
+	Last    string           `json:"last_exchange"`
+	Outcome exchange.Outcome `json:"last_outcome"`
+	Status  int              `json:"last_status"`
 }
 
 // NewSessionJSON tells of a session.
 func NewSessionJSON(s ledger.Session) SessionJSON {
 	return SessionJSON{
 		ID: s.ID, Developer: s.Developer, Team: s.Team, Begun: s.Begun, LastUsed: s.Last.Started, Client: s.Last.Client,
-		Models: append([]string{}, s.Models...), Records: s.Records, LastOutcome: s.Last.Outcome, LastStatus: s.Last.Status, CountsJSON: s.Counts.JSON(),
+		Models: append([]string{}, s.Models...), Exchanges: s.Records, UseJSON: s.Use(),
+		Last: s.Last.ID, Outcome: s.Last.Outcome, Status: s.Last.Status,
 	}
 }
 
-// TurnJSON is a turn of a session as programs are told of it.
+// TurnJSON is a turn of a session as programs are told of it: the exchange's facts, and
+// what is new in it.
 type TurnJSON struct {
-	Number   int               `json:"number"`
+	Number   int               `json:"turn"`
 	Exchange exchange.Exchange `json:"exchange"`
-	// Repeated is how many items the request sent again, which are left out here.
-	Repeated int        `json:"repeated"`
-	Items    []ItemJSON `json:"items"`
-	// More is how many items are left out, as there are so many.
-	More int `json:"more,omitempty"`
 	// Retry is the turn whose request this one sends again, RetriedBy the one that
 	// sends this again.
-	Retry     int `json:"retry_of,omitempty"`
-	RetriedBy int `json:"retried_by,omitempty"`
-	// Running is what the session adds up to, with this turn.
-	Running ledger.CountsJSON `json:"running"`
-	// Waited, Generated and Gap are how long OpenAI was waited for, how long it
-	// answered, and how long it was until the next request, in microseconds.
-	Waited    int64 `json:"waited_us"`
-	Generated int64 `json:"generated_us"`
+	Retry     int `json:"sends_again_turn,omitempty"`
+	RetriedBy int `json:"tried_again_in_turn,omitempty"`
+	// Waited, Generated and Gap are the times until the answer began, until it ended,
+	// and until the next turn, in microseconds.
+	Waited    int64 `json:"wait_us"`
+	Generated int64 `json:"generate_us"`
 	Gap       int64 `json:"gap_us"`
-	// Unread says why the record cannot be shown, Incomplete what is not whole.
+	// SoFar is what the session adds up to, with this turn.
+	SoFar ledger.UseJSON `json:"so_far"`
+	// Unread says why there are no items, and Incomplete which body is not whole.
 	Unread     string   `json:"unread,omitempty"`
 	Incomplete []string `json:"incomplete,omitempty"`
+	// Repeated is how many items the request sent again, and More how many others are
+	// left out, as there are so many.
+	Repeated int `json:"repeated_items"`
+	More     int `json:"more_items"`
+	// Earlier are items of turns that are not on record.
+	Earlier  []ItemJSON `json:"earlier"`
+	Asked    []ItemJSON `json:"asked"`
+	Answered []ItemJSON `json:"answered"`
 }
 
 // ItemJSON is one thing that was said.
 type ItemJSON struct {
-	// Side is "request" or "response", and Kind what it is: "user", "call" and so on.
-	Side  string `json:"side"`
+	// Kind is what it is: "user", "call" and so on.
 	Kind  string `json:"kind"`
 	Title string `json:"title"`
 	// Text is what was said, with placeholders in the place of secrets; of a long one
-	// the beginning. Bytes is the whole text's size.
-	Text  string `json:"text"`
-	Bytes int    `json:"bytes"`
+	// the beginning. Bytes is the whole text's size, and LeftOut how many are not here.
+	Text    string `json:"text"`
+	Bytes   int    `json:"bytes"`
+	LeftOut int    `json:"left_out_bytes"`
 	// Cut says that the answer broke off within it.
-	Cut    bool        `json:"cut,omitempty"`
-	Images []ImageJSON `json:"images,omitempty"`
+	Cut     bool         `json:"cut"`
+	Images  []ImageJSON  `json:"images,omitempty"`
+	Secrets []SecretJSON `json:"secrets,omitempty"`
 }
 
 // ImageJSON is a picture of an item, which its record holds.
@@ -89,26 +98,39 @@ type ImageJSON struct {
 	Bytes     int    `json:"bytes"`
 }
 
+// SecretJSON is a secret that stands in an item.
+type SecretJSON struct {
+	Rule        string `json:"rule"`
+	Fingerprint string `json:"fingerprint"`
+	Path        string `json:"path"`
+	// Left says that it went out as it was, New that no earlier turn had sent it.
+	Left bool `json:"left"`
+	New  bool `json:"new"`
+}
+
 // NewTurnJSON tells of a turn.
 func NewTurnJSON(t *Turn) TurnJSON {
-	told := TurnJSON{
-		Number: t.Number, Exchange: t.Exchange, Repeated: t.Repeated, Items: []ItemJSON{}, More: t.More, Retry: t.Retry, RetriedBy: t.RetriedBy,
-		Running: t.Running.JSON(), Waited: t.Bar.Wait.Microseconds(), Generated: t.Bar.Generate.Microseconds(), Gap: t.Bar.Gap.Microseconds(),
-		Unread: t.Unread, Incomplete: t.Incomplete,
+	return TurnJSON{
+		Number: t.Number, Exchange: t.Exchange, Retry: t.Retry, RetriedBy: t.RetriedBy,
+		Waited: t.Bar.Wait.Microseconds(), Generated: t.Bar.Generate.Microseconds(), Gap: t.Bar.Gap.Microseconds(), SoFar: t.Running.Use(),
+		Unread: t.Unread, Incomplete: t.Incomplete, Repeated: t.Repeated, More: t.More,
+		Earlier: newItemsJSON(t.Earlier), Asked: newItemsJSON(t.Asked), Answered: newItemsJSON(t.Answered),
 	}
-	for _, part := range []struct {
-		side  string
-		items []Item
-	}{{sideRequest, t.Earlier}, {sideRequest, t.Asked}, {sideResponse, t.Answered}} {
-		for _, item := range part.items {
-			one := ItemJSON{Side: part.side, Kind: item.Kind, Title: item.Title, Text: item.Text, Bytes: item.Size, Cut: item.Cut}
-			for _, image := range item.Images {
-				one.Images = append(one.Images, ImageJSON{image.Media, image.Size})
-			}
-			told.Items = append(told.Items, one)
+}
+
+func newItemsJSON(items []Item) []ItemJSON {
+	all := make([]ItemJSON, 0, len(items))
+	for _, item := range items {
+		one := ItemJSON{Kind: item.Kind, Title: item.Title, Text: item.Text, Bytes: item.Size, LeftOut: item.Left, Cut: item.Cut}
+		for _, image := range item.Images {
+			one.Images = append(one.Images, ImageJSON{image.Media, image.Size})
 		}
+		for _, s := range item.Secrets {
+			one.Secrets = append(one.Secrets, SecretJSON{s.Rule, s.Fingerprint, s.Path, s.Left, s.New})
+		}
+		all = append(all, one)
 	}
-	return told
+	return all
 }
 
 // sessionsJSON tells which sessions there are.

@@ -44,7 +44,7 @@ func TestProgramsAreToldWhatThePagesShow(t *testing.T) {
 	if len(sessions.Sessions) != 1 || sessions.Before != nil {
 		t.Fatalf("the sessions: %+v", sessions)
 	}
-	if s := sessions.Sessions[0]; s.ID != thread || s.Records != int64(len(all)) || s.Errors != 2 || s.TotalTokens == nil || *s.TotalTokens == 0 || len(s.Models) != 1 || s.LastOutcome != exchange.Completed {
+	if s := sessions.Sessions[0]; s.ID != thread || s.Exchanges != int64(len(all)) || s.Errors != 2 || s.TotalTokens == nil || *s.TotalTokens == 0 || len(s.Models) != 1 || s.Outcome != exchange.Completed || s.Last != all[len(all)-1].ID {
 		t.Errorf("the session: %+v", s)
 	}
 
@@ -62,11 +62,14 @@ func TestProgramsAreToldWhatThePagesShow(t *testing.T) {
 		if turn.Number != i+1 || turn.Exchange.ID != all[i].ID || turn.Unread != "" {
 			t.Errorf("turn %d: number %d of %s, %q", i+1, turn.Number, turn.Exchange.ID, turn.Unread)
 		}
-		for _, item := range turn.Items {
-			texts = append(texts, item.Side+" "+item.Kind+": "+item.Text)
+		for _, item := range turn.Asked {
+			texts = append(texts, "asked "+item.Kind+": "+item.Text)
+		}
+		for _, item := range turn.Answered {
+			texts = append(texts, "answered "+item.Kind+": "+item.Text)
 		}
 	}
-	for _, want := range []string{"request user: The parser takes a text of spaces for a node.\nFind out why and mend it.", "response call: " + patch} {
+	for _, want := range []string{"asked user: The parser takes a text of spaces for a node.\nFind out why and mend it.", "answered call: " + patch} {
 		if got := count(texts, want); got != 1 {
 			t.Errorf("%q is told %d times", want, got)
 		}
