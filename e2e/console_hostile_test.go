@@ -194,7 +194,7 @@ standard = { input = "1", output = "2" }
 		open("/console/sessions", "answered <img")
 		open(session, "the prompt <script>", "the answer <script>", "the reasoning <script>", "the instructions <script>", "the output <script>", "the JSON output <script>", "the removed <script>", "the added <script>",
 			"the arguments <script>", "the input <script>", "called "+shortHostile, "shell "+shortHostile, "tool "+shortHostile, "the error <script>", "the failure <script>", "the plain error <script>",
-			"somebody's <script>", "An image,", "not a PNG, JPEG, GIF or WebP", "[image, http://evil.example/picture.png]", "U+202Egnp.exe", `\x1b[31mred`, "session <img", "Turn 5")
+			"somebody's <script>", "An image,", "not a PNG, JPEG, GIF or WebP", "[image, http://evil.example/picture.png]", `\u202egnp.exe`, `\x1b[31mred`, "session <img", "Turn 5")
 		open("/console/records", "answered <img")
 		open(record(0), "the prompt <script>", "client "+shortHostile, "originator "+shortHostile, "tier <img", "asked for model <img")
 		post("/console/records/search", hostileTexts[4], "</title></style>", "hit")
@@ -224,7 +224,7 @@ standard = { input = "1", output = "2" }
 		open(record(0)+"/raw?side=request&at=65536", "<b>wide</b><b>wide</b>")
 		open(record(0)+"/raw?side=response", "the answer")
 		post("/console/records/search", hostileTexts[9], `formaction="javascript:window.ran=1"`, "hit")
-		post("/console/records/search", "gnp.exe", "U+202E")
+		post("/console/records/search", "gnp.exe", `\u202e`)
 		post("/console/records/origin", "the promotion", "the promotion <img", "1 exchange said it")
 		post("/console/records/origin", hostileTexts[5], "said it, of 4 exchanges")
 		for _, path := range []string{ // with what somebody has made up

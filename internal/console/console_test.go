@@ -185,7 +185,7 @@ func TestEachRoleSeesWhatItIsFor(t *testing.T) {
 		{"/console/developers/nobody", 404, 404, 403, 403},
 		{"/console/access", 200, 200, 403, 403},
 		{"/console/settings", 200, 200, 403, 403},
-		{"/console/me", 403, 403, 403, 200},
+		{"/console/me", 303, 303, 303, 200},
 		{"/console/sessions?developer=" + alice, 403, 403, 403, 200},
 		{"/console/sessions?developer=" + bob, 403, 403, 403, 403},
 	} {

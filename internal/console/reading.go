@@ -244,8 +244,12 @@ func (why undecided) Error() string { return string(why) }
 
 // me shows a developer what is kept of them.
 func (c *Console) me(w http.ResponseWriter, r *http.Request) {
-	viewer, ok := c.allowed(w, r, func(v access.Viewer) bool { return v.Only != "" })
-	if ok {
+	viewer, ok := c.Who(w, r)
+	switch {
+	case !ok:
+	case viewer.Only == "": // who has no page of their own
+		http.Redirect(w, r, root, http.StatusSeeOther)
+	default:
 		c.showDeveloper(w, r, viewer, viewer.Only, nil)
 	}
 }

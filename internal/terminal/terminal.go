@@ -24,6 +24,25 @@ func Safe(text string) string { return escape(text, "") }
 // SafeLines is Safe for text of many lines: line feeds and tabs stay.
 func SafeLines(text string) string { return escape(text, "\n\t") }
 
+// Cut cuts text of many lines around the first run of what SafeLines replaces. Where
+// there is none, all of it comes before.
+func Cut(text string) (before, hidden, after string) {
+	const keep = "\n\t"
+	first := hostileIndex(text, keep)
+	if first < 0 {
+		return text, "", ""
+	}
+	end := first
+	for end < len(text) {
+		r, size := utf8.DecodeRuneInString(text[end:])
+		if !hostile(r, keep) && (r != utf8.RuneError || size > 1) {
+			break
+		}
+		end += size
+	}
+	return text[:first], text[first:end], text[end:]
+}
+
 // escape replaces all that is hostile, except the bytes in keep.
 func escape(text, keep string) string {
 	first := hostileIndex(text, keep)
@@ -48,8 +67,10 @@ func escape(text, keep string) string {
 			out.WriteString(`\t`)
 		case r < 0x100:
 			fmt.Fprintf(&out, `\x%02x`, r)
-		default:
+		case r < 0x10000:
 			fmt.Fprintf(&out, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&out, `\U%08x`, r)
 		}
 		rest = rest[size:]
 	}

@@ -19,7 +19,7 @@ func TestWhatCouldDriveATerminalBecomesVisible(t *testing.T) {
 		"user\u202etxt.exe\u2066":         `user\u202etxt.exe\u2066`,
 		"\u200e\u200f\u061c\u2028\u2029.": `\u200e\u200f\u061c\u2028\u2029.`,
 		"gpt\u200b-5\u2060\ufeff\u00ad":   `gpt\u200b-5\u2060\ufeff\xad`,
-		"tagged\U000e0041":                `tagged\ue0041`,
+		"tagged\U000e0041":                `tagged\U000e0041`,
 		"नि\u200dर 👩\u200d🔧 می\u200cخواهم": "नि\u200dर 👩\u200d🔧 می\u200cخواهم",
 	} {
 		if got := Safe(text); got != want {
@@ -59,4 +59,20 @@ func FuzzSafe(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTextIsCutAroundWhatIsHidden(t *testing.T) {
+	for text, want := range map[string][3]string{
+		"":                      {},
+		"plain\n\ttext":         {"plain\n\ttext", "", ""},
+		"a\x1b\u202eb\x1bc":     {"a", "\x1b\u202e", "b\x1bc"},
+		"\r\nx":                 {"", "\r", "\nx"},
+		"bad \xff\xfe":          {"bad ", "\xff\xfe", ""},
+		"a real \ufffd is text": {"a real \ufffd is text", "", ""},
+	} {
+		before, hidden, after := Cut(text)
+		if got := [3]string{before, hidden, after}; got != want {
+			t.Errorf("Cut(%q) = %q, want %q", text, got, want)
+		}
+	}
 }

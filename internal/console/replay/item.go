@@ -99,7 +99,7 @@ func (c *composer) item(anchor, side string, n int, entry conversation.Entry) It
 	}
 	item.Text = text
 	if item.Folded {
-		item.Summary = line(text, 120)
+		item.Summary = line(strings.ReplaceAll(text, "**", ""), 120) // headings of reasoning are bold
 	}
 	lines := c.long
 	if entry.Kind == conversation.Output {

@@ -146,7 +146,7 @@ func TestASessionsPageShowsWhatAPersonLooksFor(t *testing.T) {
 		"what was tried again":       "tried again in turn",
 		"an answer that was cut":     "cut off here",
 		"an escape sequence":         `<span class="ctl">\x1b</span>[31mred`,
-		"a mark of direction":        `<span class="ctl">U&#43;202E</span>gnp.exe`,
+		"a mark of direction":        `<span class="ctl">\u202e</span>gnp.exe`,
 		"how the time went":          "waiting for OpenAI",
 		"a tool's time":              "tool on the developer’s side",
 		"a way to all of a long one": "/item?n=",

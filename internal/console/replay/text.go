@@ -1,12 +1,12 @@
 package replay
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/terminal"
 )
 
 // Run is a part of a text that is laid out in one way, such as a line that a
@@ -25,6 +25,12 @@ type Span struct {
 	Class string
 	// Title explains the span.
 	Title string
+}
+
+// Rule is the rule that found the secret, for which the span stands.
+func (s Span) Rule() string {
+	rule, _, _ := strings.Cut(s.Title, ",")
+	return rule
 }
 
 const (
@@ -73,7 +79,7 @@ func (s secretsByPlaceholder) spans(text string) []Span {
 	var all []Span
 	for text != "" {
 		if len(all) >= mostSpans {
-			return append(all, Span{Text: spelled(text), Class: classControl})
+			return append(all, Span{Text: terminal.SafeLines(text), Class: classControl})
 		}
 		at := placeholderForm.FindStringIndex(text)
 		if at == nil {
@@ -93,78 +99,22 @@ func (s secretsByPlaceholder) spans(text string) []Span {
 func visible(text string, most int) []Span {
 	var all []Span
 	for text != "" {
-		plain := strings.IndexFunc(text, unseen)
-		if plain < 0 {
-			return append(all, Span{Text: text})
-		}
-		if plain > 0 {
-			all, text = append(all, Span{Text: text[:plain]}), text[plain:]
-		}
 		if len(all) >= most {
-			return append(all, Span{Text: spelled(text), Class: classControl})
+			return append(all, Span{Text: terminal.SafeLines(text), Class: classControl})
 		}
-		var spelled strings.Builder
-		for text != "" {
-			r, size := utf8.DecodeRuneInString(text)
-			if !unseen(r) {
-				break
-			}
-			if r != '\r' || !strings.HasPrefix(text, "\r\n") {
-				spelled.WriteString(spell(r, text[:size]))
-			}
-			text = text[size:]
+		plain, hidden, rest := terminal.Cut(text)
+		if plain != "" {
+			all = append(all, Span{Text: plain})
 		}
-		if spelled.Len() > 0 {
-			all = append(all, Span{Text: spelled.String(), Class: classControl})
+		if strings.HasPrefix(rest, "\n") {
+			hidden = strings.TrimSuffix(hidden, "\r") // it ends a line, as it does elsewhere
 		}
+		if hidden != "" {
+			all = append(all, Span{Text: terminal.Safe(hidden), Class: classControl})
+		}
+		text = rest
 	}
 	return all
-}
-
-// unseen reports whether a character does something other than being seen.
-// utf8.RuneError is among them, as it stands for bytes that are no character.
-func unseen(r rune) bool {
-	switch {
-	case r == '\n', r == '\t':
-		return false
-	case r < 0x20, r >= 0x7f && r <= 0x9f, r == 0xad, r == utf8.RuneError,
-		r == 0x061c, r == 0x180e,
-		r == 0x200b, r == 0x200e, r == 0x200f, // not the joiners, which scripts and emoji need
-		r >= 0x2028 && r <= 0x202e,
-		r >= 0x2060 && r <= 0x206f,
-		r == 0xfeff,
-		r >= 0xe0000 && r <= 0xe0fff: // tags and variation selectors, in which text hides
-		return true
-	}
-	return false
-}
-
-// spelled is text with all in it spelled out that cannot be seen.
-func spelled(text string) string {
-	var out strings.Builder
-	for text != "" {
-		r, size := utf8.DecodeRuneInString(text)
-		if unseen(r) {
-			out.WriteString(spell(r, text[:size]))
-		} else {
-			out.WriteString(text[:size])
-		}
-		text = text[size:]
-	}
-	return out.String()
-}
-
-// spell names a character that cannot be seen.
-func spell(r rune, raw string) string {
-	switch {
-	case r == utf8.RuneError && len(raw) == 1:
-		return fmt.Sprintf(`\x%02x`, raw[0])
-	case r == utf8.RuneError:
-		return raw
-	case r < 0xa0:
-		return fmt.Sprintf(`\x%02x`, r)
-	}
-	return fmt.Sprintf("U+%04X", r)
 }
 
 // shortID is enough of an id to tell it from its neighbours: its end, as ids begin
@@ -183,7 +133,7 @@ func line(text string, most int) string {
 	if runes := []rune(text); len(runes) > most {
 		text = string(runes[:most-1]) + "…"
 	}
-	return spelled(text)
+	return terminal.Safe(text)
 }
 
 // cutText returns the beginning of a text, at most so many bytes, that ends with a
