@@ -31,7 +31,7 @@ func (cmd *consoleAskCommand) Run(c *console) error {
 		return err
 	}
 	return withRegister(c, func(store register) error {
-		reader, err := cmd.reader(c, store)
+		reader, err := consoleViewer(c, store, cmd.By)
 		if err != nil {
 			return err
 		}
@@ -55,15 +55,15 @@ func (cmd *consoleAskCommand) Run(c *console) error {
 	})
 }
 
-// reader returns who wants to read.
-func (cmd *consoleAskCommand) reader(c *console, store web.Store) (webaccess.Viewer, error) {
+// consoleViewer returns who has a name, as the console sees them.
+func consoleViewer(c *console, store web.Store, name string) (webaccess.Viewer, error) {
 	all, err := web.People{Store: store, Now: now}.All(c.ctx)
 	if err != nil {
 		return webaccess.Viewer{}, err
 	}
-	i := slices.IndexFunc(all, func(p web.Person) bool { return p.Name == cmd.By })
+	i := slices.IndexFunc(all, func(p web.Person) bool { return p.Name == name })
 	if i < 0 {
-		return webaccess.Viewer{}, explainPeople(web.ErrUnknown, cmd.By)
+		return webaccess.Viewer{}, explainPeople(web.ErrUnknown, name)
 	}
 	if p := all[i]; !p.Expires.IsZero() && !now().Before(p.Expires) {
 		return webaccess.Viewer{}, fmt.Errorf("the credential of %s has expired since %s", terminal.Safe(p.Name), moment(p.Expires))

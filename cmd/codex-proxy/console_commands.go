@@ -229,7 +229,14 @@ func (cmd *consoleDecideCommand) decide(c *console, yes bool) error {
 		return err
 	}
 	return withRegister(c, func(store register) error {
-		r, err := web.Decide(c.ctx, store, cmd.ID, cmd.By, yes, now(), settings.ReadingLife)
+		by, err := consoleViewer(c, store, cmd.By)
+		if err != nil {
+			return err
+		}
+		if by.Role != webaccess.Admin && by.Role != webaccess.Auditor {
+			return fmt.Errorf("the role %s does not decide who reads what others wrote: ask an admin or an auditor", by.Role)
+		}
+		r, err := web.Decide(c.ctx, store, cmd.ID, by.Name, yes, now(), settings.ReadingLife)
 		if err != nil {
 			return err
 		}
