@@ -344,15 +344,22 @@ func (b *browser) violations() (found []string) {
 	return found
 }
 
-// pages are those of the navigation, and one of each kind that they lead to.
-func (b *browser) pages() []string {
+// place is a page, by the name that its pictures have.
+type place struct{ name, path string }
+
+// places are the pages of the navigation, and one of each kind that they lead to: the
+// session and the record are some in which a secret was replaced.
+func (b *browser) places() (all []place) {
 	b.t.Helper()
-	all := b.links(".bar nav a")
-	b.open("/console/sessions")
-	all = append(all, b.links("table a[href^='/console/sessions/view']")[:1]...)
-	b.open("/console/records")
-	all = append(all, b.links("table a[href^='/console/records/']")[:1]...)
-	return append(all, "/console/records/search", "/console/records/origin", "/console/developers/alice@example.com")
+	for _, path := range b.links(".bar nav a") {
+		all = append(all, place{strings.TrimPrefix(path, "/console/"), path})
+	}
+	b.open("/console/findings?rule=github-token&range=30d")
+	finding := b.links("table a[href^='/console/findings/']")[0]
+	b.open(finding)
+	return append(all, place{"finding", finding},
+		place{"session", b.links("table a[href^='/console/sessions/view']")[0]}, place{"record", b.links("table a[href^='/console/records/']")[0]},
+		place{"search", "/console/records/search"}, place{"origin", "/console/records/origin"}, place{"developer", "/console/developers/dave@example.com"})
 }
 
 func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
@@ -363,7 +370,7 @@ func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 	b.bytes = 0
 	b.mu.Unlock()
 	b.open("/console/")
-	b.screenshot("sign-in-light")
+	b.screenshot("sign-in-light-1280")
 	b.signIn(d.credential)
 	b.mu.Lock()
 	if b.bytes > 150e3 {
@@ -376,7 +383,7 @@ func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 	first := b.links("table a[href^='/console/sessions/view']")[0]
 	b.forgives403()
 	b.do(chromedp.Navigate("http://"+b.host+first), chromedp.WaitReady("textarea[name=reason]", chromedp.ByQuery))
-	b.screenshot("reason-light")
+	b.screenshot("reason-light-1280")
 	for _, developer := range []string{"alice@example.com", "bob@example.com", "carol@example.com"} {
 		b.open("/console/sessions?developer=" + developer)
 		b.forgives403()
@@ -389,20 +396,19 @@ func TestEveryPageOfTheConsoleInABrowser(t *testing.T) {
 		t.Errorf("the page about access says:\n%s", text)
 	}
 
-	pages := b.pages()
-	names := regexp.MustCompile(`[^a-z]+`)
+	places := b.places()
 	for _, theme := range []string{"light", "dark"} {
 		for _, width := range []int64{1280, 390} {
 			b.look(width, theme)
-			for i, path := range pages {
+			for _, place := range places {
+				path := place.path
 				b.open(path)
 				var over float64
 				b.do(chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &over))
 				if over > 1 {
 					t.Errorf("%s at %d pixels can be scrolled sideways by %.0f", path, width, over)
 				}
-				address, _, _ := strings.Cut(path, "?")
-				b.screenshot(fmt.Sprintf("%02d%s-%s-%d", i, names.ReplaceAllString(strings.TrimPrefix(address, "/console"), "-"), theme, width))
+				b.screenshot(fmt.Sprintf("%s-%s-%d", place.name, theme, width))
 				if width == 1280 {
 					for _, violation := range b.violations() {
 						t.Errorf("%s, %s: %s", path, theme, violation)
