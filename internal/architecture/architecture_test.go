@@ -34,9 +34,11 @@ var allowed = map[string][]string{
 	"disk":                      {"record"},
 	"s3":                        {"record"},
 	"conversation":              {"record"},
-	"console":                   {"console/access", "developer", "ledger", "refusal", "signin"},
-	"console/replay":            {"console/access", "conversation", "ledger", "record"},
-	"console/numbers":           {"console/access", "ledger"},
+	"console":                   {"console/access", "console/figure", "console/visit", "developer", "ledger", "refusal", "signin"},
+	"console/visit":             {"console/access"},
+	"console/figure":            {"conversation", "ledger"},
+	"console/replay":            {"console/access", "console/figure", "console/visit", "conversation", "ledger", "record"},
+	"console/numbers":           {"console/access", "console/figure", "console/visit", "ledger"},
 }
 
 // TestImportsRunInOneDirection keeps cmd as the only place that knows adapters
