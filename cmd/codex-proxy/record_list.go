@@ -14,18 +14,23 @@ type recordListCommand struct {
 	recordDays
 	jsonFlag
 
-	Day       string `help:"One day (UTC), such as 2026-02-16, instead of --from and --to." env:"-" placeholder:"DAY"`
-	Developer string `help:"Only this developer's." env:"-"`
-	Team      string `help:"Only of those who were in this team." env:"-"`
-	Session   string `help:"Only this Codex session's; its first or last 8 characters are enough." env:"-"`
-	Model     string `help:"Only those that this model answered." env:"-"`
-	Outcome   string `help:"Only those that ended so: completed, failed, upstream_error, client_cancelled, interrupted or refused." env:"-"`
-	Origin    string `help:"Only those that went wrong and of which this one said so: openai, proxy or client." enum:",openai,proxy,client" default:"" env:"-"`
-	Refusal   string `help:"Only those that the proxy refused so, such as budget_exceeded." env:"-"`
-	Status    int    `help:"Only those that were answered with this HTTP status, such as 429." env:"-"`
-	Transport string `help:"Only those that travelled so: http or websocket." enum:",http,websocket" default:"" env:"-"`
-	Secrets   bool   `help:"Only those that carried secrets." env:"-"`
-	Limit     int    `help:"How many to list at most; 0 lists all." env:"-" default:"50"`
+	Day       string        `help:"One day (UTC), such as 2026-02-16, instead of --from and --to." env:"-" placeholder:"DAY"`
+	Developer string        `help:"Only this developer's." env:"-"`
+	Team      string        `help:"Only of those who were in this team." env:"-"`
+	Session   string        `help:"Only this Codex session's; its first or last 8 characters are enough." env:"-"`
+	Model     string        `help:"Only those that this model answered." env:"-"`
+	Outcome   string        `help:"Only those that ended so: completed, failed, upstream_error, client_cancelled, interrupted or refused." env:"-"`
+	Origin    string        `help:"Only those that went wrong and of which this one said so: openai, proxy or client." enum:",openai,proxy,client" default:"" env:"-"`
+	Refusal   string        `help:"Only those that the proxy refused so, such as budget_exceeded." env:"-"`
+	Status    int           `help:"Only those that were answered with this HTTP status, such as 429." env:"-"`
+	Transport string        `help:"Only those that travelled so: http or websocket." enum:",http,websocket" default:"" env:"-"`
+	Token     string        `help:"Only those that were sent with this token, by its id." env:"-"`
+	Client    string        `help:"Only those whose client has this in its name, such as /0.169." env:"-"`
+	Tier      string        `help:"Only those of this service tier." env:"-"`
+	MinCost   usd           `help:"Only those that cost at least so many USD, such as 0.50." env:"-" placeholder:"USD"`
+	MinTime   time.Duration `help:"Only those that took at least so long, such as 30s." env:"-" placeholder:"TIME"`
+	Secrets   bool          `help:"Only those that carried secrets." env:"-"`
+	Limit     int           `help:"How many to list at most; 0 lists all." env:"-" default:"50"`
 }
 
 // recordRow is an exchange as record list prints it in JSON; a session and a
@@ -93,6 +98,7 @@ func (r *recordListCommand) filter(now time.Time) (record.Filter, error) {
 	filter.Developer, filter.Team, filter.Session, filter.Model, filter.Outcome = r.Developer, r.Team, r.Session, r.Model, exchange.Outcome(r.Outcome)
 	filter.Origin, filter.Refusal, filter.Status = exchange.Origin(r.Origin), r.Refusal, r.Status
 	filter.Transport, filter.Secrets = exchange.Transport(r.Transport), r.Secrets
+	filter.Token, filter.Client, filter.Tier, filter.CostNanos, filter.Duration = r.Token, r.Client, r.Tier, int64(r.MinCost), r.MinTime
 	return filter, err
 }
 

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/terminal"
 )
 
@@ -234,24 +234,12 @@ func newPolicyRow(p developer.Policy) policyRow {
 // usd is an amount of money in USD nanos that is written in dollars.
 type usd int64
 
-var usdPattern = regexp.MustCompile(`^([0-9]{1,9})(?:\.([0-9]{1,9}))?$`)
-
 // UnmarshalText reads an amount such as 12.50, exactly.
 func (u *usd) UnmarshalText(text []byte) error {
-	parts := usdPattern.FindStringSubmatch(string(text))
-	if parts == nil {
-		return fmt.Errorf("%q is no amount of USD: use one such as 12.50, with at most 9 digits on either side of the point", text)
-	}
-	nanos, err := strconv.ParseInt(parts[1]+(parts[2] + "000000000")[:9], 10, 64)
+	nanos, err := exchange.ParseUSD(string(text))
 	*u = usd(nanos)
 	return err
 }
 
 // String writes the amount with two decimals, or as many as it needs.
-func (u usd) String() string {
-	cents, rest := fmt.Sprintf("%d.%02d", u/1e9, u%1e9/1e7), u%1e7
-	if rest == 0 {
-		return cents
-	}
-	return strings.TrimRight(fmt.Sprintf("%s%07d", cents, rest), "0")
-}
+func (u usd) String() string { return exchange.USD(int64(u)).String() }

@@ -72,17 +72,7 @@ func (l *Ledger) exchange(ctx context.Context, generation string, q ledger.Excha
 }
 
 func chosenExchange(q ledger.ExchangeQuery, r rowItem, e exchange.Exchange) bool {
-	return isWithin(q.From, q.To, q.Before, e) &&
-		(q.Developer == "" || e.Developer == q.Developer) &&
-		(q.Team == "" || e.Team == q.Team) &&
-		(q.Session == "" || e.Session == q.Session) &&
-		(q.Model == "" || e.Model == q.Model) &&
-		(q.Outcome == "" || e.Outcome == q.Outcome) &&
-		(q.Origin == "" || e.ErrorOrigin == q.Origin) &&
-		(q.Transport == "" || e.Transport == q.Transport) &&
-		(q.Refusal == "" || e.Refusal == q.Refusal) &&
-		(q.Status == 0 || e.Status == q.Status) &&
-		(!q.Secrets || r.SecretsOf != "")
+	return q.Chooses(e) && (!q.Secrets || r.SecretsOf != "")
 }
 
 // isWithin tells whether an exchange began in [from, to) and sorts before an id.

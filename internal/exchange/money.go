@@ -3,6 +3,8 @@ package exchange
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -22,4 +24,15 @@ func Decimal(n int64, places, keep int) json.Number {
 		fraction = "." + fraction
 	}
 	return json.Number(sign + whole + fraction)
+}
+
+var usdPattern = regexp.MustCompile(`^([0-9]{1,9})(?:\.([0-9]{1,9}))?$`)
+
+// ParseUSD reads an amount of USD such as 12.50, exactly, as USD nanos.
+func ParseUSD(text string) (nanos int64, err error) {
+	parts := usdPattern.FindStringSubmatch(text)
+	if parts == nil {
+		return 0, fmt.Errorf("%q is no amount of USD: use one such as 12.50, with at most 9 digits on either side of the point", text)
+	}
+	return strconv.ParseInt(parts[1]+(parts[2] + "000000000")[:9], 10, 64)
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"time"
 
 	"codex-proxy/internal/exchange"
@@ -21,10 +22,38 @@ type ExchangeQuery struct {
 	Transport                       exchange.Transport
 	Refusal                         string
 	Status                          int
+	// Token is a token's public id, Client a part of the User-Agent, Tier the service
+	// tier.
+	Token, Client, Tier string
+	// CostNanos and Duration choose those that cost, and took, at least so much.
+	CostNanos int64
+	Duration  time.Duration
 	// Secrets chooses those that brought one.
 	Secrets bool
 	// Limit is how many are returned at most.
 	Limit int
+}
+
+// Chooses reports whether the query chooses an exchange, as far as its row tells: not
+// by Secrets and Limit.
+func (q ExchangeQuery) Chooses(e exchange.Exchange) bool {
+	return (q.From.IsZero() || !e.Started.Before(q.From)) && (q.To.IsZero() || e.Started.Before(q.To)) &&
+		(q.Before == "" || e.ID < q.Before) &&
+		(q.ID == "" || e.ID == q.ID) &&
+		(q.Developer == "" || e.Developer == q.Developer) &&
+		(q.Team == "" || e.Team == q.Team) &&
+		(q.Session == "" || e.Session == q.Session) &&
+		(q.Model == "" || e.Model == q.Model) &&
+		(q.Outcome == "" || e.Outcome == q.Outcome) &&
+		(q.Origin == "" || e.ErrorOrigin == q.Origin) &&
+		(q.Transport == "" || e.Transport == q.Transport) &&
+		(q.Refusal == "" || e.Refusal == q.Refusal) &&
+		(q.Status == 0 || e.Status == q.Status) &&
+		(q.Token == "" || e.TokenID == q.Token) &&
+		strings.Contains(e.Client, q.Client) &&
+		(q.Tier == "" || e.Tier == q.Tier) &&
+		(q.CostNanos == 0 || e.Cost.State == exchange.CostPriced && e.Cost.Nanos >= q.CostNanos) &&
+		e.DurationMicros >= q.Duration.Microseconds()
 }
 
 // SessionQuery chooses sessions by their last exchange, the one that was used

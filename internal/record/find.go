@@ -39,6 +39,11 @@ type Filter struct {
 	Refusal   string
 	Status    int
 	Transport exchange.Transport
+	// Token is a token's public id, Client a part of the User-Agent, Tier the service
+	// tier; CostNanos and Duration are at least what an exchange cost and took.
+	Token, Client, Tier string
+	CostNanos           int64
+	Duration            time.Duration
 	// Secrets chooses those that carried any.
 	Secrets bool
 }
@@ -54,6 +59,11 @@ func (f Filter) matches(e exchange.Exchange) bool {
 		(f.Refusal == "" || e.Refusal == f.Refusal) &&
 		(f.Status == 0 || e.Status == f.Status) &&
 		(f.Transport == "" || e.Transport == f.Transport) &&
+		(f.Token == "" || e.TokenID == f.Token) &&
+		strings.Contains(e.Client, f.Client) &&
+		(f.Tier == "" || e.Tier == f.Tier) &&
+		(f.CostNanos == 0 || e.Cost.State == exchange.CostPriced && e.Cost.Nanos >= f.CostNanos) &&
+		e.DurationMicros >= f.Duration.Microseconds() &&
 		(!f.Secrets || len(e.Findings) > 0)
 }
 

@@ -29,6 +29,15 @@ func (l *Ledger) Exchanges(ctx context.Context, q ledger.ExchangeQuery) ([]excha
 	if q.Status != 0 {
 		c.add("status = ?", q.Status)
 	}
+	c.choose("token_id = ?", q.Token)
+	c.choose("instr(client, ?) > 0", q.Client)
+	c.choose("tier = ?", q.Tier)
+	if q.CostNanos != 0 {
+		c.add("cost_state = 'priced' AND cost >= ?", q.CostNanos)
+	}
+	if q.Duration != 0 {
+		c.add("duration_us >= ?", q.Duration.Microseconds())
+	}
 	if q.Secrets {
 		c.add("EXISTS (SELECT 1 FROM secrets WHERE secrets.started = exchanges.started AND secrets.exchange = exchanges.id)")
 	}

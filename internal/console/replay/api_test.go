@@ -105,6 +105,31 @@ func TestProgramsAreToldWhatThePagesShow(t *testing.T) {
 	}
 }
 
+func TestRecordsAreFoundByAnythingThatTheLedgerKnows(t *testing.T) {
+	f := newFixture(t)
+	f.tell()
+	all := f.exchanges()
+	found := func(conditions string) int {
+		t.Helper()
+		var records struct{ Records []exchange.Exchange }
+		f.call(http.MethodGet, recordsAPI+"?"+conditions, "", &records)
+		if page := f.get(recordsPath + "?" + conditions).Body.String(); strings.Count(page, "<tr")-1 != max(1, len(records.Records)) { // one says that there are none
+			t.Errorf("%s: the page lists others than the API", conditions)
+		}
+		return len(records.Records)
+	}
+	for conditions, want := range map[string]int{
+		"": len(all), "developer=" + alice: len(all), "developer=" + bob: 0, "team=platform": len(all), "team=research": 0, "session=" + thread: len(all), "session=x": 0,
+		"model=gpt-9": 0, "outcome=failed": 1, "origin=openai": 2, "refusal=rate_limited": 0, "status=500": 1, "transport=http": len(all), "transport=websocket": 0,
+		"token=" + all[0].TokenID: len(all), "token=x": 0, "client=/0.169.": len(all), "client=/0.1.": 0, "tier=default": len(all) - 1, "tier=flex": 0,
+		"min_cost=0.000001": len(all) - 1, "min_cost=900": 0, "min_seconds=0": len(all), "min_seconds=86400": 0, "secrets=1": 2,
+	} {
+		if got := found(conditions); got != want {
+			t.Errorf("%q finds %d, want %d", conditions, got, want)
+		}
+	}
+}
+
 func count(texts []string, want string) (n int) {
 	for _, text := range texts {
 		if strings.TrimSpace(text) == strings.TrimSpace(want) {

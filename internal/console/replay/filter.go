@@ -16,12 +16,17 @@ type filter struct {
 	From, To                                                  string
 	Developer, Team, Session, Model, Outcome, Origin, Refusal string
 	Transport, Status, Secrets                                string
+	// Token is a public id, Client a part of what the client calls itself; MinCost is in
+	// USD, and MinSeconds a time.
+	Token, Client, Tier, MinCost, MinSeconds string
 	// Fixed says that the developer cannot be chosen.
 	Fixed bool
 
 	from, to time.Time
 	before   string
 	status   int
+	nanos    int64
+	least    time.Duration
 }
 
 // lookBackDays is how far lists look back unless they are told.
@@ -37,6 +42,7 @@ func (v *view) filter() (filter, error) {
 		Path: v.R.URL.Path, From: q.Get("from"), To: q.Get("to"), Developer: q.Get("developer"), Team: q.Get("team"),
 		Session: q.Get("session"), Model: q.Get("model"), Outcome: q.Get("outcome"), Origin: q.Get("origin"),
 		Refusal: q.Get("refusal"), Transport: q.Get("transport"), Status: q.Get("status"), Secrets: q.Get("secrets"),
+		Token: q.Get("token"), Client: q.Get("client"), Tier: q.Get("tier"), MinCost: q.Get("min_cost"), MinSeconds: q.Get("min_seconds"),
 		before: q.Get("before"),
 	}
 	return f, v.complete(&f)
@@ -67,6 +73,18 @@ func (v *view) complete(f *filter) error {
 			return visit.BadRequest("The status is a number, such as 429.")
 		}
 	}
+	if f.MinCost != "" {
+		if f.nanos, err = exchange.ParseUSD(f.MinCost); err != nil {
+			return visit.BadRequest("A cost is an amount of USD, such as 0.50.")
+		}
+	}
+	if f.MinSeconds != "" {
+		seconds, err := strconv.ParseFloat(f.MinSeconds, 64)
+		if err != nil || !(seconds >= 0 && seconds < 1e9) {
+			return visit.BadRequest("A time is a number of seconds, such as 30.")
+		}
+		f.least = time.Duration(seconds * float64(time.Second))
+	}
 	return nil
 }
 
@@ -76,12 +94,18 @@ func (f filter) older(path, before string) string {
 	for name, value := range map[string]string{
 		"from": f.From, "to": f.To, "developer": f.Developer, "team": f.Team, "session": f.Session, "model": f.Model, "outcome": f.Outcome,
 		"origin": f.Origin, "refusal": f.Refusal, "transport": f.Transport, "status": f.Status, "secrets": f.Secrets,
+		"token": f.Token, "client": f.Client, "tier": f.Tier, "min_cost": f.MinCost, "min_seconds": f.MinSeconds,
 	} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
 	return path + "?" + q.Encode()
+}
+
+// Rare says that one of the conditions is set that are asked for seldom.
+func (f filter) Rare() bool {
+	return f.Refusal+f.Status+f.Transport+f.Token+f.Client+f.Tier+f.MinCost+f.MinSeconds != ""
 }
 
 // choice is one of those that a form offers.

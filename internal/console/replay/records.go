@@ -43,7 +43,8 @@ func (v *view) listRecords() (recordList, error) {
 	all, err := v.Ledger.Exchanges(v.R.Context(), ledger.ExchangeQuery{
 		From: f.from, To: f.to, Before: f.before, Developer: f.Developer, Team: f.Team, Session: f.Session, Model: f.Model,
 		Outcome: exchange.Outcome(f.Outcome), Origin: exchange.Origin(f.Origin), Refusal: f.Refusal,
-		Transport: exchange.Transport(f.Transport), Status: f.status, Secrets: f.Secrets != "", Limit: listed + 1,
+		Transport: exchange.Transport(f.Transport), Status: f.status, Secrets: f.Secrets != "",
+		Token: f.Token, Client: f.Client, Tier: f.Tier, CostNanos: f.nanos, Duration: f.least, Limit: listed + 1,
 	})
 	if err != nil {
 		return recordList{}, err

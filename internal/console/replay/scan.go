@@ -43,24 +43,11 @@ func (s Scan) Exchanges(ctx context.Context, q ledger.ExchangeQuery) ([]exchange
 		if len(all) == q.Limit {
 			break
 		}
-		if chosen(q, e) {
+		if q.Chooses(e) && (!q.Secrets || len(e.Findings) > 0) {
 			all = append(all, e)
 		}
 	}
 	return all, nil
-}
-
-// chosen reports whether a query chooses an exchange.
-func chosen(q ledger.ExchangeQuery, e exchange.Exchange) bool {
-	return within(q.From, q.To, q.Before, e) &&
-		(q.ID == "" || e.ID == q.ID) &&
-		(q.Team == "" || e.Team == q.Team) &&
-		(q.Session == "" || e.Session == q.Session) &&
-		(q.Origin == "" || e.ErrorOrigin == q.Origin) &&
-		(q.Transport == "" || e.Transport == q.Transport) &&
-		(q.Refusal == "" || e.Refusal == q.Refusal) &&
-		(q.Status == 0 || e.Status == q.Status) &&
-		(!q.Secrets || len(e.Findings) > 0)
 }
 
 func within(from, to time.Time, before string, e exchange.Exchange) bool {

@@ -3,7 +3,9 @@ package ledgertest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +34,11 @@ func RunBrowse(t *testing.T, open func(t *testing.T) BrowseStore) {
 func browsed(t *testing.T, store BrowseStore) []exchange.Exchange {
 	t.Helper()
 	rows := Rows(7, 400)
+	for i := range rows {
+		e := &rows[i]
+		e.TokenID, e.Client, e.Tier = fmt.Sprintf("token%03d", i%5), fmt.Sprintf("codex_cli_rs/0.%d.0 (Debian)", 160+i%7), []string{"default", "priority", ""}[i%3]
+		e.DurationMicros = int64(i) * 10_000
+	}
 	if err := store.Add(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +63,13 @@ func listedPageByPage(t *testing.T, store BrowseStore) {
 		"outcome and origin": {ledger.ExchangeQuery{Outcome: exchange.Failed, Origin: exchange.OriginOpenAI}, func(e exchange.Exchange) bool {
 			return e.Outcome == exchange.Failed && e.ErrorOrigin == exchange.OriginOpenAI
 		}},
+		"token and tier": {ledger.ExchangeQuery{Token: "token002", Tier: "priority"}, func(e exchange.Exchange) bool {
+			return e.TokenID == "token002" && e.Tier == "priority"
+		}},
+		"client": {ledger.ExchangeQuery{Client: "/0.163."}, func(e exchange.Exchange) bool { return strings.Contains(e.Client, "0.163.0") }},
+		"cost and time": {ledger.ExchangeQuery{CostNanos: 1_000_000, Duration: 2 * time.Second}, func(e exchange.Exchange) bool {
+			return e.Cost.State == exchange.CostPriced && e.Cost.Nanos >= 1_000_000 && e.DurationMicros >= 2_000_000
+		}},
 		"secrets":       {ledger.ExchangeQuery{Secrets: true}, func(e exchange.Exchange) bool { return len(e.Findings) > 0 }},
 		"id":            {ledger.ExchangeQuery{ID: rows[17].ID}, func(e exchange.Exchange) bool { return e.ID == rows[17].ID }},
 		"id of another": {ledger.ExchangeQuery{ID: rows[17].ID, Developer: "nobody"}, func(exchange.Exchange) bool { return false }},
@@ -67,6 +81,9 @@ func listedPageByPage(t *testing.T, store BrowseStore) {
 			if test.want(e) {
 				want = append(want, e.ID)
 			}
+		}
+		if empty := strings.HasPrefix(name, "no ") || name == "none" || name == "id of another"; empty != (len(want) == 0) {
+			t.Errorf("%s chooses %d exchanges", name, len(want))
 		}
 		q := test.query
 		for q.Limit = 30; ; {
