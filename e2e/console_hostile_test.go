@@ -222,7 +222,7 @@ standard = { input = "1", output = "2" }
 		}
 		open(record(0)+"/item?side=request&n=11", "the prompt <script>", "<b>wide</b><b>wide</b>")
 		open(record(0)+"/raw?side=request&at=65536", "<b>wide</b><b>wide</b>")
-		open(record(0)+"/raw?side=response", "the answer")
+		open(record(0)+"/raw?side=response", "answered <img")
 		post("/console/records/search", hostileTexts[9], `formaction="javascript:window.ran=1"`, "hit")
 		post("/console/records/search", "gnp.exe", `\u202e`)
 		post("/console/records/origin", "the promotion", "the promotion <img", "1 exchange said it")

@@ -124,7 +124,7 @@ func TestWhereItTakesTwoASecondPersonDecidesWhetherSomebodyReads(t *testing.T) {
 	}
 	auditor.forgives("409")
 	auditor.js(fmt.Sprintf(`fetch("/console/access/decide", {method: "POST", body: new URLSearchParams({form: document.querySelector("input[name=form]").value, id: %q, answer: "yes"})}).then(async r => ({Status: r.status, Text: await r.text()}))`, id), &answer)
-	if answer.Status != http.StatusConflict || !strings.Contains(answer.Text, "another person than audrey@example.com must decide") {
+	if answer.Status != http.StatusConflict || !strings.Contains(answer.Text, "Another person than audrey@example.com must decide") {
 		t.Errorf("agreeing to one's own: %d %s", answer.Status, answer.Text)
 	}
 
