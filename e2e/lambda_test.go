@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"codex-proxy/internal/dynamodb"
 	"codex-proxy/internal/lambda/lambdatest"
 	"codex-proxy/internal/simulated"
@@ -241,4 +243,41 @@ func TestAFunctionWithoutItsKeySaysSoAndRecovers(t *testing.T) {
 	if !answered(f.address, token, "with all of them") {
 		t.Error("with all of them there is no answer")
 	}
+}
+
+// TestTheConsoleWorksAsAFunction looks at an exchange of the real CLI in a browser, on
+// tables and a bucket, one request an invocation.
+func TestTheConsoleWorksAsAFunction(t *testing.T) {
+	f := newFunction(t, simulated.Options{}, nil)
+	token := f.developer("alice@example.com")
+	f.openai.Play(simulated.Say("out of a function"))
+	f.newCLI(overHTTP, token).run("The question is about functions.").must(t, "out of a function")
+	f.records(1)
+	b := newBrowser(t, f.address)
+	b.signIn(f.administrator())
+	for path, shows := range map[string]string{
+		"/console/overview": "Requests\n1", "/console/live": "Nothing runs just now", "/console/sessions": "alice@example.com", "/console/records": "completed",
+		"/console/findings": "No such secret", "/console/developers": "1 developer", "/console/developers/alice@example.com": "codex_exec/", "/console/access": "Nobody has read",
+		"/console/settings": "Rules for secrets",
+	} {
+		b.open(path)
+		if text := b.text(); !strings.Contains(text, shows) {
+			t.Errorf("%s does not show %q:\n%s", path, shows, text)
+		}
+	}
+	b.forgives403()
+	b.openSession("alice@example.com", reasonBox)
+	b.giveReason("the ticket 4711 about functions", ".replay.session")
+	if text := b.text(); !strings.Contains(text, "The question is about functions.") || !strings.Contains(text, "out of a function") {
+		t.Errorf("the session shows:\n%s", text)
+	}
+	b.open("/console/records/search")
+	b.do(chromedp.SendKeys("input[name=text]", "about functions", chromedp.ByQuery))
+	b.press(".filter button", ".progress.ended")
+	if text := b.text(); !strings.Contains(text, "All was searched.") || !strings.Contains(text, "about functions") {
+		t.Errorf("the search shows:\n%s", text)
+	}
+	b.signOut()
+	b.open("/console/overview")
+	b.do(chromedp.WaitReady("input[name=credential]", chromedp.ByQuery))
 }
