@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"codex-proxy/internal/console/replay"
 	"codex-proxy/internal/conversation"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/record"
@@ -23,22 +24,7 @@ type recordOriginCommand struct {
 
 // originHit is an exchange in which the text was said.
 type originHit struct {
-	ID        string           `json:"id"`
-	Developer string           `json:"developer"`
-	Started   time.Time        `json:"started"`
-	Session   string           `json:"session"`
-	SaidBy    exchange.Origin  `json:"said_by"`
-	Status    int              `json:"status"`
-	Outcome   exchange.Outcome `json:"outcome"`
-	Refusal   string           `json:"refusal,omitempty"`
-	// Error is what was said, Shown what Codex made of it; WordedByCodex tells
-	// that the words are Codex's own.
-	Error             string `json:"error,omitempty"`
-	Shown             string `json:"shown,omitempty"`
-	WordedByCodex     bool   `json:"worded_by_codex"`
-	Cause             string `json:"cause,omitempty"`
-	UpstreamRequestID string `json:"upstream_request_id,omitempty"`
-	Advice            string `json:"advice"`
+	replay.VerdictJSON
 	// named says that the text holds an id of this very exchange.
 	named bool
 }
@@ -126,57 +112,17 @@ func (r *recordOriginCommand) errors(c *console, archive record.Source, filter r
 
 // inError reports whether an exchange said the text when it went wrong.
 func (r *recordOriginCommand) inError(c *console, archive record.Source, e exchange.Exchange) (originHit, bool, error) {
-	named := holdsID(r.Text, e.ID) || holdsID(r.Text, e.UpstreamRequestID)
+	named := replay.Names(r.Text, e)
 	wrong := e.ErrorOrigin != "" || e.Outcome != exchange.Completed
-	if !named && !wrong {
-		return originHit{}, false, nil
-	}
-	hit := originHit{
-		ID: e.ID, Developer: e.Developer, Started: e.Started, Session: e.Session, SaidBy: e.ErrorOrigin, Status: e.Status, Outcome: e.Outcome,
-		Refusal: e.Refusal, Error: e.Error, UpstreamRequestID: e.UpstreamRequestID, Advice: originAdvice(e), named: named,
-	}
 	if !wrong {
-		return hit, true, nil
+		return originHit{replay.Verdict{Exchange: e, Advice: originAdvice(e)}.JSON(), named}, named, nil
 	}
 	doc, err := record.Load(c.ctx, archive, record.Key(e))
 	if err != nil {
 		return originHit{}, false, err
 	}
-	var body []byte
-	promo := ""
-	if doc.Response != nil {
-		body = doc.Response.Bytes()
-		promo = doc.Response.Header.Get("X-Codex-Promo-Message")
-	}
-	broken := e.Outcome == exchange.UpstreamError || e.Outcome == exchange.Interrupted
-	shown, isError := conversation.Show(e.Status, promo, body, broken)
-	if isError {
-		hit.Shown, hit.Cause = shown.Text, shown.Cause
-		hit.WordedByCodex = shown.Own != ""
-	}
-	found := named || isError && shown.Says(r.Text)
-	for _, said := range []string{e.Error, e.Refusal, strings.Join(errorTexts(body), "\n")} {
-		found = found || conversation.Shown{Text: said}.Says(r.Text)
-	}
-	return hit, found, nil
-}
-
-// errorTexts is what the errors in an answer say.
-func errorTexts(body []byte) []string {
-	var texts []string
-	for _, entry := range conversation.ReadResponse(body) {
-		if entry.Kind == conversation.Failure || entry.Kind == conversation.Note {
-			texts = append(texts, entry.Name, entry.Text)
-		}
-	}
-	return texts
-}
-
-// holdsID reports whether a text names an id, or a part of one is the text.
-func holdsID(text, id string) bool {
-	const enough = 8
-	text = strings.TrimSpace(text)
-	return len(id) >= enough && (strings.Contains(text, id) || len(text) >= enough && strings.Contains(id, text))
+	verdict, _ := replay.NewVerdict(e, doc, originAdvice)
+	return originHit{verdict.JSON(), named}, named || verdict.Says(r.Text), nil
 }
 
 // conversations looks for the text in what was answered, else in what was sent,
@@ -196,10 +142,8 @@ func (r *recordOriginCommand) conversations(c *console, archive record.Source, f
 		e := searched.Exchange
 		progress.step(e.Started)
 		for _, found := range searched.Hits {
-			hit := originHit{
-				ID: e.ID, Developer: e.Developer, Started: e.Started, Session: e.Session, Status: e.Status, Outcome: e.Outcome,
-				UpstreamRequestID: e.UpstreamRequestID, Advice: originAdvice(e),
-			}
+			hit := originHit{VerdictJSON: replay.Verdict{Exchange: e, Advice: originAdvice(e)}.JSON()}
+			hit.Error, hit.Refusal = "", "" // which is not what was asked for
 			if found.Side == record.SideResponse {
 				hit.SaidBy, hit.Cause = exchange.OriginOpenAI, "it is part of the model's answer, not an error"
 				answered = append(answered, hit)

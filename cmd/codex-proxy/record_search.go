@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"codex-proxy/internal/console/replay"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/terminal"
 )
@@ -17,18 +18,8 @@ type recordSearchCommand struct {
 	IgnoreCase bool   `help:"Take upper and lower case for the same." env:"-" short:"i"`
 }
 
-// searchHit is a hit as record search prints it in JSON.
-type searchHit struct {
-	ID        string      `json:"id"`
-	Developer string      `json:"developer"`
-	Started   time.Time   `json:"started"`
-	Session   string      `json:"session"`
-	Where     record.Side `json:"where"`
-	Count     int         `json:"count"`
-	Before    string      `json:"before"`
-	Match     string      `json:"match"`
-	After     string      `json:"after"`
-}
+// searchHit is a hit as record search prints it.
+type searchHit struct{ replay.HitJSON }
 
 func (r *recordSearchCommand) Run(c *console) error {
 	if r.Text == "" {
@@ -58,7 +49,7 @@ func (r *recordSearchCommand) Run(c *console) error {
 		}
 		progress.step(searched.Exchange.Started)
 		for _, hit := range searched.Hits {
-			h := asSearchHit(searched, hit)
+			h := searchHit{replay.NewHitJSON(searched.Exchange, hit)}
 			found = append(found, h)
 			if !r.JSON {
 				progress.clear()
@@ -82,15 +73,6 @@ func (r *recordSearchCommand) Run(c *console) error {
 			plural(progress.seen, "exchange"), recordPeriod(filter), shorten(r.Text, 100))
 	}
 	return nil
-}
-
-func asSearchHit(s record.Searched, hit record.Hit) searchHit {
-	hit = hit.Whole()
-	return searchHit{
-		ID: s.Exchange.ID, Developer: s.Exchange.Developer, Started: s.Exchange.Started, Session: s.Exchange.Session,
-		Where: hit.Side, Count: hit.Count,
-		Before: hit.Before, Match: hit.Match, After: hit.After,
-	}
 }
 
 // text is a hit for people: where it is, and the line that holds it.

@@ -217,9 +217,9 @@ func (v *view) asked() (q question, f filter, err error) {
 	return q, f, v.complete(&f)
 }
 
-// hitJSON is a place in which a text was found, as 'codex-proxy record search --json'
-// prints it.
-type hitJSON struct {
+// HitJSON is a place in which a text was found, as programs are told of it, by the API
+// and by the command line.
+type HitJSON struct {
 	ID        string      `json:"id"`
 	Developer string      `json:"developer"`
 	Started   time.Time   `json:"started"`
@@ -229,6 +229,12 @@ type hitJSON struct {
 	Before    string      `json:"before"`
 	Match     string      `json:"match"`
 	After     string      `json:"after"`
+}
+
+// NewHitJSON tells of a hit in an exchange.
+func NewHitJSON(e exchange.Exchange, found record.Hit) HitJSON {
+	found = found.Whole()
+	return HitJSON{e.ID, e.Developer, e.Started, e.Session, found.Side, found.Count, found.Before, found.Match, found.After}
 }
 
 // progressJSON is how far a search is.
@@ -264,8 +270,7 @@ func (v *view) searchJSON() error {
 	defer done()
 	lines := json.NewEncoder(v.File("application/x-ndjson"))
 	end, err := v.find(f, query, func(e exchange.Exchange, found record.Hit) error {
-		found = found.Whole()
-		return lines.Encode(map[string]hitJSON{"hit": {e.ID, e.Developer, e.Started, e.Session, found.Side, found.Count, found.Before, found.Match, found.After}})
+		return lines.Encode(map[string]HitJSON{"hit": NewHitJSON(e, found)})
 	}, func(p progress) error {
 		defer v.Flush()
 		return lines.Encode(map[string]progressJSON{"progress": newProgressJSON(p)})
@@ -274,37 +279,6 @@ func (v *view) searchJSON() error {
 		return err
 	}
 	return lines.Encode(map[string]any{"end": end.Why, "progress": newProgressJSON(end)})
-}
-
-// verdictJSON is who said that an exchange went wrong, as 'codex-proxy record origin
-// --json' prints it.
-type verdictJSON struct {
-	ID                string           `json:"id"`
-	Developer         string           `json:"developer"`
-	Started           time.Time        `json:"started"`
-	Session           string           `json:"session"`
-	SaidBy            exchange.Origin  `json:"said_by"`
-	Status            int              `json:"status"`
-	Outcome           exchange.Outcome `json:"outcome"`
-	Refusal           string           `json:"refusal,omitempty"`
-	Error             string           `json:"error,omitempty"`
-	Shown             string           `json:"shown,omitempty"`
-	WordedByCodex     bool             `json:"worded_by_codex"`
-	Cause             string           `json:"cause,omitempty"`
-	UpstreamRequestID string           `json:"upstream_request_id,omitempty"`
-	Advice            string           `json:"advice"`
-}
-
-func newVerdictJSON(found verdict) verdictJSON {
-	e := found.Exchange
-	told := verdictJSON{
-		ID: e.ID, Developer: e.Developer, Started: e.Started, Session: e.Session, SaidBy: e.ErrorOrigin, Status: e.Status, Outcome: e.Outcome,
-		Refusal: e.Refusal, Error: e.Error, UpstreamRequestID: e.UpstreamRequestID, Advice: found.Advice,
-	}
-	if found.Shown != nil {
-		told.Shown, told.Cause, told.WordedByCodex = found.Shown.Text, found.Shown.Cause, found.Shown.Own != ""
-	}
-	return told
 }
 
 // originJSON tells who said what a developer saw.
@@ -318,9 +292,9 @@ func (v *view) originJSON() error {
 	if !allowed {
 		return err
 	}
-	all := []verdictJSON{}
-	end, err := v.origins(wrong, text, func(found verdict) error {
-		all = append(all, newVerdictJSON(found))
+	all := []VerdictJSON{}
+	end, err := v.origins(wrong, text, func(found Verdict) error {
+		all = append(all, found.JSON())
 		return nil
 	})
 	if err != nil {

@@ -140,7 +140,7 @@ func count(texts []string, want string) (n int) {
 }
 
 // searched is what a search tells, line by line.
-func (f *fixture) searched(body string) (hits []hitJSON, end progressJSON) {
+func (f *fixture) searched(body string) (hits []HitJSON, end progressJSON) {
 	f.t.Helper()
 	w := f.call(http.MethodPost, recordsAPI+"/search", body, nil)
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/x-ndjson" {
@@ -149,7 +149,7 @@ func (f *fixture) searched(body string) (hits []hitJSON, end progressJSON) {
 	why := ""
 	for line := range bytes.Lines(w.Body.Bytes()) {
 		var told struct {
-			Hit      *hitJSON
+			Hit      *HitJSON
 			Progress *progressJSON
 			End      string
 		}
@@ -194,9 +194,10 @@ func TestProgramsAskWhoSaidAnError(t *testing.T) {
 	f.openai.Play(simulated.Status(500))
 	c := &talk{f: f, session: thread}
 	c.say(prompt("hello"))
-	failed := f.exchanges()[0]
+	c.say(prompt("hello again"))
+	failed, completed := f.exchanges()[0], f.exchanges()[1]
 	var told struct {
-		Exchanges        []verdictJSON
+		Exchanges        []VerdictJSON
 		Looked, Withheld int64
 	}
 	f.call(http.MethodPost, recordsAPI+"/origin", `{"text": "high demand"}`, &told)
@@ -205,6 +206,16 @@ func TestProgramsAskWhoSaidAnError(t *testing.T) {
 	}
 	if v := told.Exchanges[0]; v.ID != failed.ID || v.SaidBy != exchange.OriginOpenAI || !v.WordedByCodex || !strings.Contains(v.Shown, "high demand") || v.Advice == "" {
 		t.Errorf("told: %+v", v)
+	}
+	for _, id := range []string{failed.ID, completed.ID} {
+		f.call(http.MethodPost, recordsAPI+"/origin", `{"text": "`+id+`"}`, &told)
+		if len(told.Exchanges) != 1 || told.Exchanges[0].ID != id {
+			t.Errorf("by the id %s: %+v", id, told)
+		}
+	}
+	f.call(http.MethodPost, recordsAPI+"/origin", `{"text": "`+failed.UpstreamRequestID+`"}`, &told)
+	if len(told.Exchanges) != 1 || told.Exchanges[0].ID != failed.ID {
+		t.Errorf("by OpenAI's request id: %+v", told)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"codex-proxy/internal/console/visit"
-	"codex-proxy/internal/conversation"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/record"
@@ -30,48 +29,6 @@ type originPage struct {
 	Hidden  any
 	Running bool
 	Path    string
-}
-
-// verdict is what is known of an exchange that went wrong.
-type verdict struct {
-	Exchange exchange.Exchange
-	// Shown is what Codex printed; nil if it is not known.
-	Shown  *conversation.Shown
-	Advice string
-}
-
-// verdict says who said that an exchange went wrong, and what it means; false if
-// it went well.
-func (p *pages) verdict(e exchange.Exchange, doc *record.Document) (verdict, bool) {
-	found := verdict{Exchange: e}
-	if e.ErrorOrigin == "" && e.Outcome == exchange.Completed {
-		return found, false
-	}
-	var body []byte
-	promo := ""
-	if doc.Response != nil {
-		body, promo = doc.Response.Bytes(), doc.Response.Header.Get("X-Codex-Promo-Message")
-	}
-	broken := e.Outcome == exchange.UpstreamError || e.Outcome == exchange.Interrupted
-	if shown, ok := conversation.Show(e.Status, promo, body, broken); ok {
-		found.Shown = &shown
-	}
-	if p.Advice != nil {
-		found.Advice = p.Advice(e)
-	}
-	return found, true
-}
-
-// says reports whether a text that someone saw is what was said, or what Codex
-// made of it, or holds the id of the exchange.
-func (v verdict) says(text string) bool {
-	for _, id := range []string{v.Exchange.ID, v.Exchange.UpstreamRequestID} {
-		if id != "" && strings.Contains(text, id) {
-			return true
-		}
-	}
-	said := conversation.Shown{Text: v.Exchange.Error}
-	return said.Says(text) || v.Shown != nil && v.Shown.Says(text)
 }
 
 // originForm shows the form.
@@ -100,7 +57,7 @@ func (v *view) origin() error {
 			return err
 		}
 		v.Flush()
-		end, err := v.origins(wrong, text, func(found verdict) error {
+		end, err := v.origins(wrong, text, func(found Verdict) error {
 			defer v.Flush()
 			return v.Part(w, "origin-hit", found)
 		})
@@ -122,7 +79,9 @@ func (v *view) suspects(f filter, text string) (wrong []exchange.Exchange, allow
 			return nil, false, err
 		}
 	}
-	wrong, err = v.wentWrong(v.R.Context(), f)
+	if wrong, err = v.Ledger.Exchanges(v.R.Context(), ledger.ExchangeQuery{ID: text, Developer: f.Developer, Limit: 1}); len(wrong) == 0 && err == nil {
+		wrong, err = v.wentWrong(v.R.Context(), f) // it is no exchange's own id
+	}
 	return wrong, err == nil, err
 }
 
@@ -151,7 +110,7 @@ type looked struct {
 }
 
 // origins gives which of the exchanges said a text to said.
-func (v *view) origins(wrong []exchange.Exchange, text string, said func(verdict) error) (end looked, err error) {
+func (v *view) origins(wrong []exchange.Exchange, text string, said func(Verdict) error) (end looked, err error) {
 	readable := v.readable()
 	for _, e := range wrong {
 		if err := v.R.Context().Err(); err != nil {
@@ -171,7 +130,7 @@ func (v *view) origins(wrong []exchange.Exchange, text string, said func(verdict
 			doc = &record.Document{} // its facts may tell enough
 		}
 		end.Looked++
-		if found, _ := v.verdict(e, doc); found.says(text) {
+		if found, _ := NewVerdict(e, doc, v.Advice); Names(text, e) || found.Says(text) {
 			end.Named++
 			if err := said(found); err != nil {
 				return end, err

@@ -70,7 +70,7 @@ type recordPage struct {
 	Purged            []record.Purge
 	Request, Response *message
 	// Verdict says who said that it went wrong; nil if it went well.
-	Verdict *verdict
+	Verdict *Verdict
 }
 
 // message is one side of a record beside its body.
@@ -104,7 +104,7 @@ func (v *view) record(e exchange.Exchange) error {
 	if doc.Response != nil {
 		page.Response = newMessage(e.ID, sideResponse, "Answer", doc.Response)
 	}
-	if found, wrong := v.verdict(e, doc); wrong {
+	if found, wrong := NewVerdict(e, doc, v.Advice); wrong {
 		page.Verdict = &found
 	}
 	page.Turn = wholeTurn(e, doc, page.Whole)
