@@ -112,7 +112,7 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, answer any, err
 		problem = visit.Problem{Status: http.StatusConflict, Code: "not_active", Text: "The token is no longer active."}
 	default:
 		c.Log.Error("a call of the API failed", "path", r.URL.Path, "error", err)
-		problem = visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "A store does not answer just now: try again soon."}
+		problem = unavailable
 	}
 	visit.WriteProblem(w, problem)
 }

@@ -319,13 +319,16 @@ func (c *Console) caller(w http.ResponseWriter, r *http.Request) (access.Viewer,
 	switch {
 	case err != nil:
 		c.Log.Error("who calls the API cannot be looked up", "error", err)
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "A store does not answer just now: try again soon."})
+		visit.WriteProblem(w, unavailable)
 		return access.Viewer{}, false
 	case !known:
 		return refuse("wrong_credential", "This credential is not known, or no longer valid.")
 	}
 	return viewer, true
 }
+
+// unavailable is what a program is told when a store does not answer.
+var unavailable = visit.Problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Text: "A store does not answer just now: try again soon."}
 
 // isToken reports whether what somebody gave may be a developer's token, which an
 // older installation may have made, and is no credential of the console's.
@@ -444,6 +447,10 @@ func (c *Console) broken(w http.ResponseWriter, r *http.Request, err error) {
 		return // nobody waits
 	}
 	c.Log.Error("a page of the console could not be made", "path", r.URL.Path, "error", err)
+	if visit.IsCall(r) {
+		visit.WriteProblem(w, unavailable)
+		return
+	}
 	c.say(w, r, http.StatusInternalServerError, "Not shown", "This page could not be made. The server's log says why.")
 }
 
@@ -467,7 +474,7 @@ func (c *Console) allowed(w http.ResponseWriter, r *http.Request, may func(acces
 	}
 	const no = "This is not for your role"
 	if visit.IsCall(r) {
-		visit.WriteProblem(w, visit.Problem{Status: http.StatusForbidden, Code: "not_allowed", Text: "this is not for the role " + string(viewer.Role)})
+		visit.WriteProblem(w, visit.Problem{Status: http.StatusForbidden, Code: "not_allowed", Text: no + " (" + string(viewer.Role) + ")."})
 	} else {
 		c.say(w, r, http.StatusForbidden, no, no+" ("+string(viewer.Role)+"). Ask whoever runs the proxy.")
 	}

@@ -34,13 +34,13 @@ func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
 		Table
 		Problem string
 	}
-	read := make([]chan section, len(c.Facts))
+	ctx, read := r.Context(), make([]chan section, len(c.Facts))
 	for i, fact := range c.Facts {
 		read[i] = make(chan section, 1)
 		go func() {
 			s := section{Title: fact.Title}
 			var err error
-			if s.Table, err = fact.Read(r.Context()); err != nil {
+			if s.Table, err = fact.Read(ctx); err != nil {
 				c.Log.Error("a part of the settings could not be read", "part", fact.Name, "error", err)
 				s.Problem = "This could not be read just now. The server's log says why."
 			}
