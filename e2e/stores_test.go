@@ -66,9 +66,12 @@ func TestNoExchangeIsLostWhenOneOfTwoReplicasIsKilled(t *testing.T) {
 	token := replicas[0].developer("alice@example.com")
 	const workers, each = 4, 15
 	var addresses [2]atomic.Pointer[string]
-	for i, p := range replicas {
-		addresses[i].Store(&p.address)
+	listens := func(i int) { // a copy, as starting the replica again writes its own
+		address := replicas[i].address
+		addresses[i].Store(&address)
 	}
+	listens(0)
+	listens(1)
 	var whole atomic.Int64 // answers that a client has in full
 	killed := make(chan struct{})
 	var working sync.WaitGroup
@@ -89,7 +92,7 @@ func TestNoExchangeIsLostWhenOneOfTwoReplicasIsKilled(t *testing.T) {
 		t.Error("the replica was not killed")
 	}
 	replicas[1].start("127.0.0.1:0")
-	addresses[1].Store(&replicas[1].address)
+	listens(1)
 	working.Wait()
 	for _, p := range replicas {
 		if err := p.stop(syscall.SIGTERM); err != nil { // settles what is in the spool
