@@ -107,6 +107,7 @@ Then look, in a browser:
 
 or in another terminal, from this directory:
   %[4]s --data %[5]s usage %[6]s %[7]s
+  %[4]s --data %[5]s session list
   %[4]s --data %[5]s record list
   %[4]s --data %[5]s record origin 'high demand'
   %[4]s --data %[5]s secrets list

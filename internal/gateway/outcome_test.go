@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -401,7 +402,9 @@ func TestNoCredentialIsKeptAnywhere(t *testing.T) {
 	r := f.request("GET", "/v1/models?api_key="+f.token, nil)
 	r.Header.Set("Cookie", "session="+f.token)
 	f.do(r)
-	f.exchanges(3)
+	for _, e := range f.exchanges(3) {
+		f.document(e) // so that nothing moves while it is looked at
+	}
 	for _, secret := range []string{f.token, upstreamKey} {
 		if strings.Contains(f.log.String(), secret) {
 			t.Error("a credential is in the log")
@@ -411,6 +414,9 @@ func TestNoCredentialIsKeptAnywhere(t *testing.T) {
 				return err
 			}
 			raw, err := os.ReadFile(path)
+			if errors.Is(err, fs.ErrNotExist) && filepath.Ext(path) == ".log" {
+				return nil // all in it is settled
+			}
 			if err != nil {
 				return err
 			}
