@@ -75,11 +75,6 @@ func chosenExchange(q ledger.ExchangeQuery, r rowItem, e exchange.Exchange) bool
 	return q.Chooses(e) && (!q.Secrets || r.SecretsOf != "")
 }
 
-// isWithin tells whether an exchange began in [from, to) and sorts before an id.
-func isWithin(from, to time.Time, before string, e exchange.Exchange) bool {
-	return (from.IsZero() || !e.Started.Before(from)) && (to.IsZero() || e.Started.Before(to)) && (before == "" || e.ID < before)
-}
-
 // These are how many rows are read with one call, at least and at most.
 const leastOfPage, mostOfPage = 100, 1000
 

@@ -54,8 +54,7 @@ func (l *Ledger) newestSessions(ctx context.Context, generation string, q ledger
 		}
 		for _, r := range rows {
 			e := r.is
-			if isWithin(q.From, q.To, q.Before, e) && (q.Team == "" || e.Team == q.Team) &&
-				(q.Model == "" || e.Model == q.Model) && (q.Outcome == "" || e.Outcome == q.Outcome) {
+			if q.Chooses(e) {
 				all = append(all, ledger.Session{ID: e.Session, Developer: e.Developer, Team: e.Team, Last: e})
 			}
 		}

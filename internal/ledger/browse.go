@@ -37,8 +37,7 @@ type ExchangeQuery struct {
 // Chooses reports whether the query chooses an exchange, as far as its row tells: not
 // by Secrets and Limit.
 func (q ExchangeQuery) Chooses(e exchange.Exchange) bool {
-	return (q.From.IsZero() || !e.Started.Before(q.From)) && (q.To.IsZero() || e.Started.Before(q.To)) &&
-		(q.Before == "" || e.ID < q.Before) &&
+	return isWithin(q.From, q.To, q.Before, e) &&
 		(q.ID == "" || e.ID == q.ID) &&
 		(q.Developer == "" || e.Developer == q.Developer) &&
 		(q.Team == "" || e.Team == q.Team) &&
@@ -56,6 +55,11 @@ func (q ExchangeQuery) Chooses(e exchange.Exchange) bool {
 		e.DurationMicros >= q.Duration.Microseconds()
 }
 
+// isWithin reports whether an exchange began in [from, to) and sorts before an id.
+func isWithin(from, to time.Time, before string, e exchange.Exchange) bool {
+	return (from.IsZero() || !e.Started.Before(from)) && (to.IsZero() || e.Started.Before(to)) && (before == "" || e.ID < before)
+}
+
 // SessionQuery chooses sessions by their last exchange, the one that was used
 // last first. Empty fields choose all.
 type SessionQuery struct {
@@ -68,6 +72,15 @@ type SessionQuery struct {
 	Outcome                exchange.Outcome
 	// Limit is how many are returned at most.
 	Limit int
+}
+
+// Chooses reports whether the query chooses a session by its last exchange.
+func (q SessionQuery) Chooses(last exchange.Exchange) bool {
+	return isWithin(q.From, q.To, q.Before, last) &&
+		(q.Developer == "" || last.Developer == q.Developer) &&
+		(q.Team == "" || last.Team == q.Team) &&
+		(q.Model == "" || last.Model == q.Model) &&
+		(q.Outcome == "" || last.Outcome == q.Outcome)
 }
 
 // Session is what the exchanges of one session add up to. Two developers never

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 	"runtime"
-	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -39,8 +38,8 @@ type Hit struct {
 	Count int
 }
 
-// Whole returns the hit as text: without the parts of characters that Before and After
-// begin and end with, and with U+FFFD in the place of bytes that are no character.
+// Whole returns the hit without the parts of characters that Before and After begin and
+// end with.
 func (h Hit) Whole() Hit {
 	for i := 0; i < utf8.UTFMax-1 && h.Before != "" && !utf8.RuneStart(h.Before[0]); i++ {
 		h.Before = h.Before[1:]
@@ -52,9 +51,6 @@ func (h Hit) Whole() Hit {
 			}
 			break
 		}
-	}
-	for _, text := range []*string{&h.Before, &h.Match, &h.After} {
-		*text = strings.ToValidUTF8(*text, "\uFFFD")
 	}
 	return h
 }

@@ -231,10 +231,12 @@ type HitJSON struct {
 	After     string      `json:"after"`
 }
 
-// NewHitJSON tells of a hit in an exchange.
+// NewHitJSON tells of a hit in an exchange, with U+FFFD in the place of bytes that are no
+// character.
 func NewHitJSON(e exchange.Exchange, found record.Hit) HitJSON {
 	found = found.Whole()
-	return HitJSON{e.ID, e.Developer, e.Started, e.Session, found.Side, found.Count, found.Before, found.Match, found.After}
+	valid := func(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+	return HitJSON{e.ID, e.Developer, e.Started, e.Session, found.Side, found.Count, valid(found.Before), valid(found.Match), valid(found.After)}
 }
 
 // progressJSON is how far a search is.

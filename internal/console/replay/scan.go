@@ -50,10 +50,6 @@ func (s Scan) Exchanges(ctx context.Context, q ledger.ExchangeQuery) ([]exchange
 	return all, nil
 }
 
-func within(from, to time.Time, before string, e exchange.Exchange) bool {
-	return (from.IsZero() || !e.Started.Before(from)) && (to.IsZero() || e.Started.Before(to)) && (before == "" || e.ID < before)
-}
-
 // days are those of a query.
 func (s Scan) days(from, to time.Time, before string) record.Filter {
 	f := record.Filter{First: from, Last: to}
@@ -80,7 +76,7 @@ func (s Scan) Sessions(ctx context.Context, q ledger.SessionQuery) ([]ledger.Ses
 		if err != nil {
 			return nil, err
 		}
-		if e.Session == "" || !within(q.From, time.Time{}, "", e) {
+		if e.Session == "" || e.Started.Before(q.From) {
 			continue
 		}
 		of := sessions[key{e.Developer, e.Session}]
@@ -96,9 +92,7 @@ func (s Scan) Sessions(ctx context.Context, q ledger.SessionQuery) ([]ledger.Ses
 	}
 	var all []ledger.Session
 	for _, of := range sessions {
-		last := of.Last
-		if within(q.From, q.To, q.Before, last) && (q.Team == "" || last.Team == q.Team) &&
-			(q.Model == "" || last.Model == q.Model) && (q.Outcome == "" || last.Outcome == q.Outcome) {
+		if q.Chooses(of.Last) {
 			all = append(all, *of)
 		}
 	}
