@@ -36,8 +36,7 @@ const (
 	staticPath   = sessionsPath + "/static"
 )
 
-// Ledger lists what the pages are about. sqlite.Ledger is one; Scan makes one of
-// an archive.
+// Ledger lists what the pages are about; the stores of both kinds are one.
 type Ledger interface {
 	// Exchanges returns the exchanges that the query chooses, the newest first.
 	// They may lack their findings.
