@@ -16,6 +16,7 @@ import (
 	"codex-proxy/internal/contentcoding"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/openai"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/refusal"
 )
 
@@ -139,7 +140,8 @@ func (b *requestBody) verdict(r *http.Request) *refusal.Refusal {
 		return unclearModel()
 	case known:
 		return admission.Model(*b.judged, openai.ReadRequest(b.a.asked).Model)
-	case strings.HasPrefix(apiPath(r), "/responses") || strings.HasSuffix(apiPath(r), "/completions"):
+	case strings.HasPrefix(apiPath(r), "/responses") || strings.HasSuffix(apiPath(r), "/completions") ||
+		endpoint.Of(r.Method, apiPath(r)).Spends:
 		return refusal.Request("model_not_allowed", "your team may use certain models only, and this request names none. Name one.")
 	}
 	return nil

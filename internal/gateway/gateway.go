@@ -27,6 +27,7 @@ import (
 	"codex-proxy/internal/admission"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
@@ -66,6 +67,9 @@ type Config struct {
 	KeyRefused func(ctx context.Context, key upstream.Key) bool
 	// Transport calls upstream, for HTTP and for WebSocket alike.
 	Transport http.RoundTripper
+
+	// Endpoints are those that may be asked for; the zero list is what Codex needs.
+	Endpoints endpoint.List
 
 	Authenticator Authenticator
 	Desk          *admission.Desk
@@ -157,6 +161,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	talk := g.converse(who, e.Session)
 	if no := g.redactHead(talk, who, r, &e); no != nil {
+		g.turnAway(w, r, e, began, no)
+		return
+	}
+	if no := g.judgeEndpoint(r, who); no != nil {
 		g.turnAway(w, r, e, began, no)
 		return
 	}
