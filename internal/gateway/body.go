@@ -35,6 +35,7 @@ type requestBody struct {
 	a       *attempt
 	source  io.ReadCloser
 	control *http.ResponseController
+	trailer http.Header // filled at the source's end
 	limit   int64
 	// whole says that the source is in memory already: no client is waited for.
 	whole bool
@@ -68,7 +69,7 @@ type requestBody struct {
 // in the record as it is.
 func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc, whole bool) *requestBody {
 	b := &requestBody{
-		a: a, source: r.Body, control: http.NewResponseController(w),
+		a: a, source: r.Body, control: http.NewResponseController(w), trailer: r.Trailer,
 		limit: a.g.Limits.Body, whole: whole, cancel: cancel,
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" {
@@ -174,6 +175,7 @@ func (b *requestBody) read(p []byte) (int, error) {
 	if err != nil {
 		b.ended = err
 		b.deadline(time.Time{})
+		dropTrailers(b.trailer)
 	}
 	if err != nil && err != io.EOF {
 		var timeout interface{ Timeout() bool }
