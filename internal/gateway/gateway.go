@@ -242,26 +242,6 @@ func (g *Gateway) identify(ctx context.Context, who developer.Identity, err erro
 	return nil
 }
 
-// Watch ends the running streams of whoever is cut off, until ctx ends.
-func (g *Gateway) Watch(ctx context.Context) {
-	ticker := time.NewTicker(g.Limits.Recheck)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		for _, who := range g.running.identities() {
-			_, err := g.Authenticator.Recheck(ctx, who)
-			var bad *developer.TokenError
-			if errors.As(err, &bad) { // an outage cuts nobody off
-				g.running.cancel(who.TokenID, &cutOff{bad})
-			}
-		}
-	}
-}
-
 // Drain tells idle WebSockets to go away, lets those with an exchange running
 // finish it, and returns when all are closed or ctx ends, which ends the rest.
 func (g *Gateway) Drain(ctx context.Context) {
