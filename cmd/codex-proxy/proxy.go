@@ -22,6 +22,7 @@ import (
 	"codex-proxy/internal/metrics"
 	"codex-proxy/internal/onboard/invite"
 	"codex-proxy/internal/onboard/script"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/upstream"
@@ -80,6 +81,10 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		if s.PublicURL, err = script.ParseURL(s.PublicURL); err != nil {
 			return nil, misuse("--public-url: %v", err)
 		}
+	}
+	endpoints, err := endpoint.Load(s.Endpoints)
+	if err != nil {
+		return nil, misuse("--endpoints: %v", err)
 	}
 	p.scripts = script.Handler(script.Config{PublicURL: s.PublicURL, WebSocket: s.WebSocket == "on", Version: version})
 	if p.book, err = c.settings.priceBook(); err != nil {
@@ -142,6 +147,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	p.gateway = gateway.New(gateway.Config{
 		Upstream: o.upstream, Key: o.key, KeyRefused: o.keyRefused,
 		Transport:     upstream.NewTransport(upstream.TransportOptions{AnswerTimeout: s.AnswerIdle}),
+		Endpoints:     endpoints,
 		Conversations: conversations,
 		Authenticator: &authenticator{developer.NewAuthenticator(p.developers, o.now), p.lastUsed, o.now},
 		Desk:          admission.NewDesk(p.ledger, o.now),

@@ -36,6 +36,8 @@ func refusalAdvice(reason string) string {
 		return "the request held a secret that policy keeps in: take it out of the file or the conversation, and ask again"
 	case reason == "model_not_allowed":
 		return "policy does not allow this model: choose another one in Codex, or change the policy"
+	case reason == "endpoint_not_allowed":
+		return "the proxy does not pass this method and path on: Codex does not need it, and what is stored at OpenAI is everybody's. The setting endpoints (--endpoints) opens more"
 	case reason == "too_large":
 		return "the request is larger than the proxy's limit: start a new session, send less, or raise the limit"
 	case reason == "proxy_unavailable":

@@ -29,6 +29,7 @@ type serverSettings struct {
 	TLSCert   string `help:"Certificate file (PEM) to serve HTTPS with; needs --tls-key." placeholder:"FILE"`
 	TLSKey    string `help:"Private key file (PEM) of --tls-cert." placeholder:"FILE"`
 	Audit     string `help:"What to do with an exchange that cannot be put on record: refuse it (required), or let it pass (best-effort)." enum:"required,best-effort" default:"required"`
+	Endpoints string `help:"Endpoints that developers may use: what Codex needs (codex), whatever the upstream knows (all), or those that a file lists, one 'METHOD[,METHOD] /path' a line." default:"codex" placeholder:"codex|all|FILE"`
 	WebSocket string `name:"websocket" help:"Carry Codex's WebSocket, or answer 426 so that it uses plain HTTP." enum:"on,off" default:"on"`
 	Console   string `help:"Serve the console under /console/ and its API under /api/v1/." enum:"on,off" default:"on"`
 

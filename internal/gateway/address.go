@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
+	"codex-proxy/internal/developer"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/refusal"
 )
 
@@ -16,12 +20,9 @@ func resolve(base *url.URL, r *http.Request) (*url.URL, *refusal.Refusal) {
 	escaped := r.URL.EscapedPath()
 	if r.Method == http.MethodConnect || !strings.HasPrefix(escaped, "/") || ambiguous(escaped) {
 		return nil, refusal.Request("bad_path",
-			"the request's path cannot be forwarded safely: it holds an encoded slash or dot, a backslash, an empty or a dot segment, or a semicolon. Send the plain path.")
+			"the request's path cannot be forwarded safely: it holds a letter, digit, dot or slash that is encoded, a backslash, an empty or a dot segment, or a semicolon. Send the plain path.")
 	}
-	rest := escaped
-	if after, ok := strings.CutPrefix(escaped, "/v1"); ok && (after == "" || after[0] == '/') {
-		rest = after
-	}
+	rest := apiPath(r)
 	plain, err := url.PathUnescape(rest)
 	if err != nil {
 		return nil, refusal.Request("bad_path", "the request's path has a broken percent encoding. Send the plain path.")
@@ -48,10 +49,58 @@ func ambiguous(escaped string) bool {
 			return true
 		}
 	}
+	return hidesPlain(lower)
+}
+
+// hidesPlain reports whether a path spells a letter, digit, hyphen, dot, underscore
+// or tilde as an escape (RFC 3986, 2.3): some readers undo these, and some compare
+// them as they are.
+func hidesPlain(escaped string) bool {
+	for _, after := range strings.Split(escaped, "%")[1:] {
+		code, err := strconv.ParseUint(after[:min(2, len(after))], 16, 8)
+		if c := byte(code); err == nil && (c == '~' || c == '_' || c == '.' || plainName(string(c))) {
+			return true
+		}
+	}
 	return false
 }
 
-// apiPath returns the path below /v1, such as "/responses".
+// apiPath returns the path below /v1, such as "/responses", in the spelling in
+// which it is forwarded.
 func apiPath(r *http.Request) string {
-	return strings.TrimPrefix(r.URL.Path, "/v1")
+	escaped := r.URL.EscapedPath()
+	if below, ok := strings.CutPrefix(escaped, "/v1"); ok && (below == "" || below[0] == '/') {
+		return below
+	}
+	return escaped
+}
+
+// judgeEndpoint refuses what the list of endpoints does not open. What only opens a
+// WebSocket is not asked in plain HTTP: a client that has lost its Upgrade header
+// on the way goes on with plain requests at once.
+func (g *Gateway) judgeEndpoint(r *http.Request, who developer.Identity) *refusal.Refusal {
+	path := apiPath(r)
+	if !g.Endpoints.Allows(r.Method, path) {
+		ask := "whoever runs the proxy"
+		if who.Policy.Contact != "" {
+			ask = who.Policy.Contact
+		}
+		return refusal.Request("endpoint_not_allowed", fmt.Sprintf(
+			"%s %s is not open here, and was not sent: with one key of the organisation's behind it, the proxy passes on what Codex needs and no more. If you need it, ask %s, who can open it with the setting --endpoints.",
+			quoted(r.Method), quoted(r.URL.EscapedPath()), ask))
+	}
+	if endpoint.Of(r.Method, path).WebSocket && !isUpgrade(r) && !g.Endpoints.All() {
+		return refusal.WebSocketUnavailable("this address opens a WebSocket, and the request does not ask for one; something on the way may have taken its Upgrade header. Use plain HTTP.")
+	}
+	return nil
+}
+
+// quoted is a client's own word in a sentence: bounded, and harmless to a terminal.
+func quoted(word string) string {
+	const limit = 80
+	text := strconv.QuoteToASCII(word[:min(limit, len(word))])
+	if len(word) > limit {
+		text += "…"
+	}
+	return text
 }

@@ -16,6 +16,7 @@ import (
 	"codex-proxy/internal/contentcoding"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/openai"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/refusal"
 )
 
@@ -34,6 +35,7 @@ type requestBody struct {
 	a       *attempt
 	source  io.ReadCloser
 	control *http.ResponseController
+	trailer http.Header // filled at the source's end
 	limit   int64
 	// whole says that the source is in memory already: no client is waited for.
 	whole bool
@@ -67,7 +69,7 @@ type requestBody struct {
 // in the record as it is.
 func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc, whole bool) *requestBody {
 	b := &requestBody{
-		a: a, source: r.Body, control: http.NewResponseController(w),
+		a: a, source: r.Body, control: http.NewResponseController(w), trailer: r.Trailer,
 		limit: a.g.Limits.Body, whole: whole, cancel: cancel,
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" {
@@ -139,7 +141,8 @@ func (b *requestBody) verdict(r *http.Request) *refusal.Refusal {
 		return unclearModel()
 	case known:
 		return admission.Model(*b.judged, openai.ReadRequest(b.a.asked).Model)
-	case strings.HasPrefix(apiPath(r), "/responses") || strings.HasSuffix(apiPath(r), "/completions"):
+	case strings.HasPrefix(apiPath(r), "/responses") || strings.HasSuffix(apiPath(r), "/completions") ||
+		endpoint.Of(r.Method, apiPath(r)).Spends:
 		return refusal.Request("model_not_allowed", "your team may use certain models only, and this request names none. Name one.")
 	}
 	return nil
@@ -172,6 +175,7 @@ func (b *requestBody) read(p []byte) (int, error) {
 	if err != nil {
 		b.ended = err
 		b.deadline(time.Time{})
+		dropTrailers(b.trailer)
 	}
 	if err != nil && err != io.EOF {
 		var timeout interface{ Timeout() bool }

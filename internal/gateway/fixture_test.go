@@ -25,6 +25,7 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
 	"codex-proxy/internal/metrics"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/secrets"
@@ -70,6 +71,8 @@ type options struct {
 	secrets string
 	// unsearched looks for no secrets.
 	unsearched bool
+	// endpoints is the setting of that name.
+	endpoints string
 	// oldKey is the key in use until upstream refuses it.
 	oldKey string
 }
@@ -135,6 +138,7 @@ func newFixture(t *testing.T, o options) *fixture {
 			key.Store(&current)
 			return refused != current
 		},
+		Endpoints:     must(endpoint.Load(o.endpoints)),
 		Conversations: o.conversations(t),
 		Authenticator: o.authenticator, Desk: admission.NewDesk(f, time.Now), Recorder: o.recorder,
 		BestEffort: o.bestEffort, Unrecorded: func(e exchange.Exchange) { _ = f.add(ctx, []exchange.Exchange{e}) },

@@ -27,6 +27,7 @@ import (
 	"codex-proxy/internal/admission"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
@@ -66,6 +67,9 @@ type Config struct {
 	KeyRefused func(ctx context.Context, key upstream.Key) bool
 	// Transport calls upstream, for HTTP and for WebSocket alike.
 	Transport http.RoundTripper
+
+	// Endpoints are those that may be asked for; the zero list is what Codex needs.
+	Endpoints endpoint.List
 
 	Authenticator Authenticator
 	Desk          *admission.Desk
@@ -160,6 +164,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.turnAway(w, r, e, began, no)
 		return
 	}
+	if no := g.judgeEndpoint(r, who); no != nil {
+		g.turnAway(w, r, e, began, no)
+		return
+	}
 	target.RawQuery = r.URL.RawQuery
 	if isUpgrade(r) {
 		g.serveWebSocket(w, r, target, who, talk, e, began)
@@ -232,26 +240,6 @@ func (g *Gateway) identify(ctx context.Context, who developer.Identity, err erro
 	}
 	e.Developer, e.Team, e.TokenID = who.Developer, who.Team, who.TokenID
 	return nil
-}
-
-// Watch ends the running streams of whoever is cut off, until ctx ends.
-func (g *Gateway) Watch(ctx context.Context) {
-	ticker := time.NewTicker(g.Limits.Recheck)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		for _, who := range g.running.identities() {
-			_, err := g.Authenticator.Recheck(ctx, who)
-			var bad *developer.TokenError
-			if errors.As(err, &bad) { // an outage cuts nobody off
-				g.running.cancel(who.TokenID, &cutOff{bad})
-			}
-		}
-	}
 }
 
 // Drain tells idle WebSockets to go away, lets those with an exchange running

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"codex-proxy/internal/refusal"
@@ -17,14 +18,59 @@ var hopByHop = map[string]bool{
 	"Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
 }
 
-// withheld are the request headers that say who the caller is, whose account
-// pays, or which way the request came. The proxy decides these, not the client.
-var withheld = map[string]bool{
-	"Authorization": true, "Api-Key": true, "X-Api-Key": true, "Cookie": true,
-	"Openai-Organization": true, "Openai-Project": true,
-	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true,
-	"X-Forwarded-Proto": true, "X-Forwarded-Port": true, "X-Real-Ip": true, "Via": true,
-	"Origin": true, "Host": true,
+// Request headers pass, unknown ones too, as Codex brings new ones with every
+// release; but for what follows. Names are in lower case. docs/endpoints.md has the
+// same table.
+var (
+	// credentialWords make a header one that carries a credential.
+	credentialWords = []string{"authorization", "cookie", "api-key", "apikey", "subscription-key", "jwt", "assertion"}
+	// droppedNames say whose account pays, which way the request came, where it
+	// should go, or who somebody in front took the caller for. The proxy decides
+	// these, not the client.
+	droppedNames = map[string]bool{
+		"host": true, "origin": true, "forwarded": true, "via": true, "from": true, "cdn-loop": true,
+		"x-real-ip": true, "x-host": true, "x-method-override": true, "client-ip": true, "x-client-ip": true,
+		"x-cloud-trace-context": true,
+	}
+	droppedPrefixes = []string{
+		"proxy", "sec-websocket-",
+		"openai-organization", "openai-project", "x-openai-organization", "x-openai-project", "chatgpt-account",
+		"x-forwarded", "x-original", "x-originating", "x-rewrite", "x-http-", "x-cluster-client", "true-client", "x-proxyuser",
+		"cf-", "cloudfront", "fastly", "fly-", "akamai", "x-akamai", "x-envoy", "x-amz", "x-azure", "x-appengine", "x-vercel", "tailscale",
+		"remote-", "x-remote-", "x-auth-", "x-authenti", "x-webauth", "x-pomerium", "x-goog", "x-client-cert", "client-cert", "x-ssl", "ssl-client",
+	}
+)
+
+// isCredential reports whether a request header carries a credential by its name.
+func isCredential(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(credentialWords, func(word string) bool { return strings.Contains(name, word) })
+}
+
+// isDropped reports whether a request header, or a trailer, does not go upstream.
+func isDropped(name string) bool {
+	if hopByHop[name] || !plainName(name) || isCredential(name) {
+		return true
+	}
+	name = strings.ToLower(name)
+	return droppedNames[name] || slices.ContainsFunc(droppedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// dropTrailers takes out of a request's trailers what would not pass as a header.
+// It must be called again at the body's end, which fills them.
+func dropTrailers(trailer http.Header) {
+	for name := range trailer {
+		if isDropped(name) {
+			delete(trailer, name)
+		}
+	}
+}
+
+// isAccountProtocol reports whether the name of a WebSocket's subprotocol carries a
+// key or an account: browsers have no other place for them.
+func isAccountProtocol(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, "openai-organization") || strings.HasPrefix(name, "openai-project") || isCredential(name)
 }
 
 // kept are the answer's headers that concern upstream's own host and must not be
@@ -42,7 +88,7 @@ func outbound(in http.Header, key upstream.Key) http.Header {
 	dropped := connectionOptions(in)
 	out := make(http.Header, len(in)+1)
 	for name, values := range in {
-		if hopByHop[name] || withheld[name] || dropped[name] || !plainName(name) {
+		if isDropped(name) || dropped[name] {
 			continue
 		}
 		out[name] = values

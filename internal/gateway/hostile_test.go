@@ -161,7 +161,7 @@ func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
 	f := newFixture(t, options{upstream: server, limits: func(l *gateway.Limits) { l.Write = 100 * time.Millisecond }})
 	connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
 	defer connection.Close()
-	_, _ = fmt.Fprintf(connection, "GET /v1/files/f/content HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", f.token)
+	_, _ = fmt.Fprintf(connection, "GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", f.token)
 	if e := f.exchanges(1)[0]; e.Outcome != exchange.ClientCancelled {
 		t.Errorf("on record as %s: %s", e.Outcome, e.Error)
 	}

@@ -199,6 +199,7 @@ func (a *attempt) upstreamRequest(ctx context.Context, w http.ResponseWriter, r 
 			return nil
 		},
 	}
+	dropTrailers(r.Trailer)
 	out := &http.Request{
 		Method:        r.Method,
 		URL:           target,

@@ -91,7 +91,7 @@ func TestEveryBodyArrivesAsItWasSentInBothDirections(t *testing.T) {
 		var seen echo
 		http2 := way.http2
 		server := echoUpstream(t, &seen, http2)
-		f := newFixture(t, options{upstream: server, transport: server.Client().Transport, unsearched: way.unsearched})
+		f := newFixture(t, options{upstream: server, transport: server.Client().Transport, unsearched: way.unsearched, endpoints: "all"})
 		settled := 0
 		for _, c := range bodies {
 			if c.unreadable && !way.unsearched {

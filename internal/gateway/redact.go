@@ -52,7 +52,7 @@ func (g *Gateway) redactHead(talk *redaction.Conversation, who developer.Identit
 // redactFields searches the values of named fields and replaces them in place.
 func (g *Gateway) redactFields(talk *redaction.Conversation, who developer.Identity, place string, fields map[string][]string, e *exchange.Exchange) (no *refusal.Refusal) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if opaque[name] || withheld[name] {
+		if opaque[name] || isCredential(name) {
 			continue
 		}
 		for i, value := range fields[name] {

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"codex-proxy/internal/developer"
@@ -27,54 +29,84 @@ type cutOff struct{ because *developer.TokenError }
 
 func (c *cutOff) Error() string { return "cut off: " + c.because.Message() }
 
-// running is the set of streams that are open now.
+// running are the streams that are open now, by the token that each belongs to.
 type running struct {
-	mu      sync.Mutex
-	streams map[*stream]struct{}
+	mu     sync.Mutex
+	tokens map[string]*tokenStreams
+	looks  int64 // look-ups so far
 }
 
-// stream is one of them, and whose it is.
-type stream struct {
-	who    developer.Identity
-	cancel context.CancelCauseFunc
+// tokenStreams are the open streams of one token.
+type tokenStreams struct {
+	who     developer.Identity
+	streams map[*stream]struct{}
+	// look numbers the token's last look-up; isLooking says that it still goes on.
+	look      int64
+	isLooking bool
 }
+
+// stream is one of them.
+type stream struct{ cancel context.CancelCauseFunc }
 
 // begin adds a stream that cancel can end; the function it returns removes it.
 func (r *running) begin(who developer.Identity, cancel context.CancelCauseFunc) (end func()) {
-	s := &stream{who, cancel}
+	s := &stream{cancel}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.streams == nil {
-		r.streams = map[*stream]struct{}{}
+	if r.tokens == nil {
+		r.tokens = map[string]*tokenStreams{}
 	}
-	r.streams[s] = struct{}{}
+	t := r.tokens[who.TokenID]
+	if t == nil {
+		t = &tokenStreams{who: who, streams: map[*stream]struct{}{}}
+		r.tokens[who.TokenID] = t
+	}
+	t.streams[s] = struct{}{}
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.streams, s)
+		if delete(t.streams, s); len(t.streams) == 0 && r.tokens[who.TokenID] == t {
+			delete(r.tokens, who.TokenID)
+		}
 	}
 }
 
-// identities returns each token that has a stream open, once.
-func (r *running) identities() []developer.Identity {
+// due returns each token that has a stream open and is not being looked up, the one
+// first whose last look-up is the longest ago.
+func (r *running) due() []*tokenStreams {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seen := make(map[string]bool, len(r.streams))
-	var list []developer.Identity
-	for s := range r.streams {
-		if !seen[s.who.TokenID] {
-			seen[s.who.TokenID] = true
-			list = append(list, s.who)
+	list := make([]*tokenStreams, 0, len(r.tokens))
+	for _, t := range r.tokens {
+		if !t.isLooking {
+			list = append(list, t)
 		}
 	}
+	slices.SortFunc(list, func(a, b *tokenStreams) int { return cmp.Compare(a.look, b.look) })
 	return list
 }
 
-func (r *running) cancel(tokenID string, cause error) {
+// beginLook notes that a token is being looked up; false means that it has no stream
+// any more.
+func (r *running) beginLook(t *tokenStreams) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for s := range r.streams {
-		if s.who.TokenID == tokenID {
+	if len(t.streams) == 0 {
+		return false
+	}
+	r.looks++
+	t.look, t.isLooking = r.looks, true
+	return true
+}
+
+// endLook notes that the look-up is over, and ends the token's streams if there is a
+// cause.
+func (r *running) endLook(t *tokenStreams, cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t.isLooking = false
+	if cause != nil {
+		for s := range t.streams {
 			s.cancel(cause)
 		}
 	}
@@ -83,7 +115,9 @@ func (r *running) cancel(tokenID string, cause error) {
 func (r *running) cancelAll(cause error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for s := range r.streams {
-		s.cancel(cause)
+	for _, t := range r.tokens {
+		for s := range t.streams {
+			s.cancel(cause)
+		}
 	}
 }

@@ -95,12 +95,6 @@ func (g *Gateway) dial(r *http.Request, target *url.URL) (*websocket.Conn, *http
 }
 
 func (g *Gateway) dialWith(r *http.Request, target *url.URL, key upstream.Key) (*websocket.Conn, *http.Response, error) {
-	header := outbound(r.Header, key)
-	for name := range header {
-		if strings.HasPrefix(name, "Sec-Websocket-") {
-			delete(header, name)
-		}
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
 	defer cancel()
 	up, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
@@ -108,7 +102,7 @@ func (g *Gateway) dialWith(r *http.Request, target *url.URL, key upstream.Key) (
 			Transport:     g.Transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		HTTPHeader:      header,
+		HTTPHeader:      outbound(r.Header, key),
 		Subprotocols:    offered(r),
 		CompressionMode: compression(r),
 	})
@@ -593,7 +587,9 @@ func offered(r *http.Request) []string {
 	var names []string
 	for _, line := range r.Header["Sec-Websocket-Protocol"] {
 		for part := range strings.SplitSeq(line, ",") {
-			names = append(names, strings.TrimSpace(part))
+			if name := strings.TrimSpace(part); !isAccountProtocol(name) {
+				names = append(names, name)
+			}
 		}
 	}
 	return names

@@ -10,7 +10,7 @@ import (
 // credential, and harmless those that unmake it: OpenAI counts tokens in
 // headers whose names would otherwise look like one.
 var (
-	credentials = []string{"authorization", "cookie", "api-key", "apikey", "api_key", "subscription-key", "token", "secret", "password", "passwd", "credential", "signature", "x-amz-security"}
+	credentials = []string{"authorization", "cookie", "api-key", "apikey", "api_key", "subscription-key", "token", "secret", "password", "passwd", "credential", "signature", "x-amz-security", "jwt", "assertion", "x-amzn-oidc"}
 	harmless    = []string{"ratelimit", "max-tokens", "max_tokens"}
 	// parameters are the whole names of query parameters that carry one.
 	parameters = map[string]bool{"key": true, "sig": true, "auth": true}

@@ -12,6 +12,7 @@ func TestCredentialsAreRemovedFromHeadersAndAllElseStays(t *testing.T) {
 		"Authorization", "Proxy-Authorization", "authorization", "X-Forwarded-Authorization",
 		"Cookie", "Set-Cookie", "Set-Cookie2", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Openai-Api-Key", "X-Apikey",
 		"X-Amz-Security-Token", "X-Auth-Token", "X-Csrf-Token", "X-Client-Secret", "X-Amz-Signature", "X-Password",
+		"Cf-Access-Jwt-Assertion", "X-Goog-Iap-Jwt-Assertion", "X-Amzn-Oidc-Data", "Cookie2", "Ocp-Apim-Subscription-Key",
 	} {
 		want := http.Header{name: {Removed, Removed}}
 		if diff := cmp.Diff(want, CleanHeader(http.Header{name: {"one", "two"}})); diff != "" {
