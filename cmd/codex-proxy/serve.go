@@ -35,6 +35,7 @@ type serverSettings struct {
 
 	MaxBody         int64         `help:"Largest request body, in MiB, as sent and as decoded." default:"512" placeholder:"MIB"`
 	MaxFrame        int64         `help:"Largest WebSocket message, in MiB." default:"64" placeholder:"MIB"`
+	MaxSockets      int           `help:"Most WebSockets that one token may have open at once; 0 is no bound. At the limit the one that was idle for longest is closed, or, if all are at work, a new one is answered 426, so that Codex uses plain HTTP." default:"256" placeholder:"COUNT"`
 	MaxSearch       int64         `help:"Largest request body that is searched for secrets, in MiB, as sent and as decoded; a larger one is refused, unless secrets are only reported." default:"64" placeholder:"MIB"`
 	BodyIdle        time.Duration `help:"Longest pause within a request body." default:"1m" placeholder:"DURATION"`
 	AnswerIdle      time.Duration `help:"Longest pause within an answer, and longest silence of a WebSocket." default:"15m" placeholder:"DURATION"`
@@ -48,6 +49,7 @@ type serverSettings struct {
 func (s *serverSettings) limits() gateway.Limits {
 	limits := gateway.DefaultLimits()
 	limits.Body, limits.Frame, limits.Search = s.MaxBody<<20, s.MaxFrame<<20, s.MaxSearch<<20
+	limits.Sockets = s.MaxSockets
 	limits.BodyIdle, limits.AnswerIdle, limits.Write = s.BodyIdle, s.AnswerIdle, s.WriteTimeout
 	return limits
 }

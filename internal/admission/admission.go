@@ -75,6 +75,13 @@ func (d *Desk) Admit(ctx context.Context, who developer.Identity) (*refusal.Refu
 	return d.admitBudget(ctx, who)
 }
 
+// AdmitWarmup judges what only prepares an exchange, as Codex does by itself when
+// it starts: it uses up none of the developer's rate, but the budgets hold. An
+// error means that the ledger could not be asked.
+func (d *Desk) AdmitWarmup(ctx context.Context, who developer.Identity) (*refusal.Refusal, error) {
+	return d.admitBudget(ctx, who)
+}
+
 func (d *Desk) admitRate(who developer.Identity) *refusal.Refusal {
 	perMinute := who.Policy.RequestsPerMinute
 	if perMinute <= 0 {

@@ -34,6 +34,10 @@ type attempt struct {
 	restorer *secrets.Restorer
 	// progress is what can be seen of it meanwhile.
 	progress *progress
+	// over is when its last event came, where it is closed later than that.
+	over time.Time
+	// unspent says that upstream was asked for nothing, or did not take it.
+	unspent bool
 }
 
 // openRecord opens the exchange's record, durably. When that cannot be done the
@@ -114,8 +118,11 @@ func (a *attempt) ended(outcome exchange.Outcome, origin exchange.Origin, why st
 
 // close settles the facts, prices them, and hands the record over.
 func (a *attempt) close() {
-	a.e.Ended = a.g.Now().UTC()
-	a.e.DurationMicros = a.g.since(a.began).Microseconds()
+	if a.over.IsZero() {
+		a.over = a.g.Now()
+	}
+	a.e.Ended = a.over.UTC()
+	a.e.DurationMicros = a.over.Sub(a.began).Microseconds()
 	var answer openai.Answer
 	if a.watch != nil {
 		answer = a.watch.Answer()
@@ -129,6 +136,9 @@ func (a *attempt) close() {
 		a.e.UnknownPlaceholders = len(a.restorer.Unknown())
 	}
 	account(&a.e, answer, a.estimateInput)
+	if a.unspent && !answer.HasUsage {
+		a.e.Usage = exchange.Usage{State: exchange.UsageNone}
+	}
 	a.e.Cost = a.g.Rate(a.e.Model, a.e.Tier, a.e.Started, a.e.Usage)
 	if a.record != nil {
 		a.record.Close(a.e)
@@ -145,6 +155,9 @@ func (a *attempt) close() {
 
 // estimateInput reads the request back from the record to estimate its tokens.
 func (a *attempt) estimateInput() (int64, error) {
+	if a.asked == nil {
+		return 0, errUnasked
+	}
 	if a.record == nil {
 		return a.e.RequestBytes / 4, nil
 	}
@@ -155,6 +168,9 @@ func (a *attempt) estimateInput() (int64, error) {
 	defer body.Close()
 	return openai.EstimateInput(body)
 }
+
+// errUnasked says that what was asked cannot be told from the exchange's own request.
+var errUnasked = errors.New("upstream began this answer by itself")
 
 // turnAway answers a request that got no further than the door. It is put on
 // record when it is known whose it was; strangers are only counted and logged,

@@ -103,6 +103,8 @@ type Limits struct {
 	Search int64
 	// Frame is the largest WebSocket message.
 	Frame int64
+	// Sockets is how many WebSockets one token may have open at once; 0 is no bound.
+	Sockets int
 	// BodyIdle is the longest pause between two pieces of a request body.
 	BodyIdle time.Duration
 	// AnswerIdle is the longest pause between two pieces of an answer, and the
@@ -110,6 +112,9 @@ type Limits struct {
 	AnswerIdle time.Duration
 	// Write is the longest that a client may take to accept one piece.
 	Write time.Duration
+	// Late is how long an exchange on a WebSocket that ended with an error event is
+	// kept open for what upstream says of it after that.
+	Late time.Duration
 	// Recheck is how often running streams' tokens are looked up again.
 	Recheck time.Duration
 }
@@ -117,9 +122,9 @@ type Limits struct {
 // DefaultLimits suit Codex: long thinking, large bodies, patient clients.
 func DefaultLimits() Limits {
 	return Limits{
-		Body: 512 << 20, Search: 64 << 20, Frame: 64 << 20,
+		Body: 512 << 20, Search: 64 << 20, Frame: 64 << 20, Sockets: 256,
 		BodyIdle: time.Minute, AnswerIdle: 15 * time.Minute, Write: time.Minute,
-		Recheck: 2 * time.Second,
+		Late: 2 * time.Second, Recheck: 2 * time.Second,
 	}
 }
 
@@ -135,7 +140,7 @@ type Gateway struct {
 
 // New returns a Gateway. Run its Watch for as long as it serves.
 func New(config Config) *Gateway {
-	return &Gateway{Config: config, sockets: sockets{draining: make(chan struct{})}, buffers: newBuffers()}
+	return &Gateway{Config: config, sockets: newSockets(config.Limits.Sockets), buffers: newBuffers()}
 }
 
 // since is how long ago it was, by the gateway's clock.

@@ -96,7 +96,11 @@ func (a *attempt) breakOff(ctx context.Context, err error) {
 
 // admit asks the desk; a ledger that cannot answer is an outage, not a no.
 func (g *Gateway) admit(ctx context.Context, who developer.Identity, e exchange.Exchange) *refusal.Refusal {
-	no, err := g.Desk.Admit(ctx, who)
+	admit := g.Desk.Admit
+	if e.Warmup {
+		admit = g.Desk.AdmitWarmup
+	}
+	no, err := admit(ctx, who)
 	if err != nil {
 		g.Log.ErrorContext(ctx, "budget cannot be checked; the request is refused with 503", "id", e.ID, "error", err)
 		return refusal.Unavailable("the ledger cannot answer just now, so your budget could not be checked. Try again soon.")

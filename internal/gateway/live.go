@@ -125,6 +125,9 @@ func (p *progress) named(model string) {
 
 // answered notes the next piece of an answer, and what it has said so far.
 func (p *progress) answered(bytes int, said openai.Answer) {
+	if p == nil {
+		return // nothing runs
+	}
 	p.response.Add(int64(bytes))
 	p.events.Add(1)
 	p.text.Store(said.OutputBytes)
@@ -169,7 +172,7 @@ func (s *socket) sayStopped() {
 func (s *socket) stop(x *socketExchange, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slices.Contains(s.open, x) {
+	if slices.Contains(s.exchanges.open, x) {
 		s.cancel(cause)
 	}
 }

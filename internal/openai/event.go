@@ -2,8 +2,9 @@ package openai
 
 import "bytes"
 
-// The events that end an answer.
+// The events that begin and end an answer.
 const (
+	eventCreated    = "response.created" // begins one
 	eventCompleted  = "response.completed"
 	eventIncomplete = "response.incomplete"
 	eventFailed     = "response.failed"
@@ -30,7 +31,7 @@ func interestIn(eventType []byte) interest {
 	switch string(eventType) {
 	case eventCompleted, eventIncomplete, eventFailed, eventCancelled, eventDone, eventError:
 		return ending
-	case "response.created":
+	case eventCreated:
 		return identity
 	}
 	if bytes.HasSuffix(eventType, []byte(".delta")) && !bytes.HasSuffix(eventType, []byte("audio.delta")) {
@@ -99,7 +100,8 @@ func (r *eventReader) end(name []byte) {
 }
 
 // conclude takes an event that ends the answer. The first one does; only after
-// an error event another may come, which says more and takes its place.
+// an error event another may come, which says more and takes its place: where it is
+// no failure, the error was about something else.
 func (r *eventReader) conclude(eventType string) {
 	a := &r.answer
 	switch {
@@ -108,6 +110,9 @@ func (r *eventReader) conclude(eventType string) {
 	case eventType == eventError:
 		a.readErrorEvent(&r.fields)
 	default:
+		if eventType != eventFailed {
+			a.ErrorType, a.ErrorCode, a.ErrorMessage, a.ErrorStatus = "", "", "", 0
+		}
 		a.conclude(&r.fields, inResponse)
 	}
 	a.Event, r.terminal = eventType, true

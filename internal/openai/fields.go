@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -44,6 +45,7 @@ type picked struct {
 	whole      bool  // ended, and not taken back by a later one of the same name
 	tooLong    bool
 	repeated   bool
+	respelled  bool // seen with other capital letters
 }
 
 // state is where in the object the next byte stands.
@@ -128,6 +130,11 @@ func (f *Fields) Repeated(path string) bool {
 	parent := f.shape.parents[slot]
 	return f.values[slot].repeated || parent >= 0 && f.values[parent].repeated
 }
+
+// Respelled tells whether a member appeared so far whose name is the one at path
+// but for capital letters, which is another member to some JSON parsers and the
+// same to others.
+func (f *Fields) Respelled(path string) bool { return f.values[f.shape.slot(path)].respelled }
 
 // TooLong tells whether the value at path was too long to be held.
 func (f *Fields) TooLong(path string) bool { return f.values[f.shape.slot(path)].tooLong }
@@ -242,6 +249,9 @@ func (f *Fields) between(c byte) (consumed bool) {
 			members = f.shape.members
 		}
 		f.member = f.name.find(members)
+		if f.member == nil && f.shape.watchesCase {
+			f.noteRespelled(members)
+		}
 		f.state = beforeValue
 	case f.state == beforeValue:
 		return f.beginValue(c)
@@ -281,14 +291,23 @@ func (f *Fields) beginValue(c byte) (consumed bool) {
 	return false
 }
 
+// noteRespelled notes the member whose name has been read in other capitals.
+func (f *Fields) noteRespelled(members []member) {
+	for i := range members {
+		if strings.EqualFold(members[i].name, string(f.name.text.bytes())) {
+			f.values[members[i].slot].respelled = true
+		}
+	}
+}
+
 // restart notes that m's value begins, and takes back what an earlier member of
 // the same name said.
 func (f *Fields) restart(m *member) {
 	v := &f.values[m.slot]
-	*v = picked{start: int32(len(f.buf)), seen: true, repeated: v.seen || v.repeated}
+	*v = picked{start: int32(len(f.buf)), seen: true, repeated: v.seen || v.repeated, respelled: v.respelled}
 	for i := range m.members {
 		child := &f.values[m.members[i].slot]
-		*child = picked{repeated: child.repeated}
+		*child = picked{repeated: child.repeated, respelled: child.respelled}
 	}
 	if v.repeated {
 		f.absent = 0

@@ -3,8 +3,11 @@ package openai
 // Request is what matters of a request's body, over HTTP or in a WebSocket's
 // response.create. What the body does not say is empty or false.
 type Request struct {
-	// Type is a WebSocket frame's ("response.create"); a body over HTTP has none.
+	// Type is a WebSocket message's ("response.create"); a body over HTTP has none.
 	Type string
+	// StreamID is the lane of the WebSocket that a message belongs to, ResponseID
+	// the response that it is about, where it is about one.
+	StreamID, ResponseID string
 	// Model and Tier are what is asked for; the answer says what was given.
 	Model, Tier string
 	// PromptCacheKey is the session's id, as Codex uses it.
@@ -18,10 +21,11 @@ type Request struct {
 
 var requestShape = newShape([]string{
 	"type", "model", "service_tier", "prompt_cache_key", "previous_response_id", "stream", "generate",
-})
+	"stream_id", "response_id",
+}).watchingCase()
 
 // NewRequestFields returns a Fields for ReadRequest, to be given a request's body
-// or a WebSocket frame.
+// or a WebSocket message.
 func NewRequestFields() *Fields {
 	f := fieldsOf(requestShape)
 	return &f
@@ -34,6 +38,8 @@ func ReadRequest(f *Fields) Request {
 	generate, said := f.Bool("generate")
 	return Request{
 		Type:               f.String("type"),
+		StreamID:           f.String("stream_id"),
+		ResponseID:         f.String("response_id"),
 		Model:              f.String("model"),
 		Tier:               f.String("service_tier"),
 		PromptCacheKey:     f.String("prompt_cache_key"),

@@ -12,6 +12,8 @@ type shape struct {
 	paths   []string // those picked, then those measured; a path's index is its slot
 	parents []int    // by slot: the slot of the member around it, or -1
 	slots   int      // one for each path, then one for each member around some
+	// watchesCase says that names in other capital letters are noted.
+	watchesCase bool
 }
 
 // member is a member of interest: picked, measured, or around such.
@@ -20,6 +22,12 @@ type member struct {
 	slot             int
 	picked, measured bool
 	members          []member
+}
+
+// watchingCase returns s, which notes names in other capital letters too.
+func (s *shape) watchingCase() *shape {
+	s.watchesCase = true
+	return s
 }
 
 func newShape(paths []string) *shape { return newMeasuringShape(paths, nil) }

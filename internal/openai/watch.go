@@ -62,10 +62,14 @@ func (w *Frames) Terminal() bool { return w.events.terminal }
 // Answer returns what is known so far.
 func (w *Frames) Answer() Answer { return w.events.answer }
 
+// Final tells whether the answer is over for good. It is not after an error event
+// alone, as another may come that says more.
+func (w *Frames) Final() bool { return w.events.terminal && w.events.answer.Event != eventError }
+
 // FrameType returns the type of a WebSocket frame, "" when it has none. It reads
-// no further than the type, which usually comes first. A client's frame that is
-// judged by its type must be read whole, with NewRequestFields: a type that is
-// repeated further on is not seen here.
+// no further than the type, which usually comes first. A client's message that is
+// judged by its type must be read whole, with ReadMessage: a type that is repeated
+// further on is not seen here.
 func FrameType(p []byte) string {
 	f := fieldsOf(typeShape)
 	for len(p) > 0 && !f.Found() {
