@@ -62,7 +62,10 @@ func (cmd *importCommand) importData(c *console) error {
 				return explainBatch(err)
 			}
 		}
-		return cmd.printMoved(c, taken)
+		if err := cmd.printMoved(c, taken); err != nil {
+			return err
+		}
+		return leftOut(len(taken.leftOut), "token")
 	})
 }
 

@@ -172,7 +172,10 @@ func publicID(text string) string {
 // explainMissingToken says what to do when a token is not found.
 func explainMissingToken(err error, id string) error {
 	if errors.Is(err, developer.ErrNotFound) {
-		return fmt.Errorf("there is no token %q: 'codex-proxy token list' shows their ids", publicID(id))
+		if id = publicID(id); len(id) > developer.IDLength { // which may be a whole token
+			return errors.New("there is no such token: an id is short, and 'codex-proxy token list' shows them")
+		}
+		return fmt.Errorf("there is no token %q: 'codex-proxy token list' shows their ids", id)
 	}
 	return err
 }

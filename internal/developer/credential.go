@@ -76,7 +76,7 @@ func Import(random io.Reader, token Token, developer, label string, now, expires
 	}
 	id, err := ParseToken(token.Reveal())
 	if err != nil {
-		if id, err = randomText(random, idLength); err != nil {
+		if id, err = randomText(random, IDLength); err != nil {
 			return Credential{}, err
 		}
 	}
