@@ -107,9 +107,10 @@ func (cmd *tokenRevokeCommand) Run(c *console) error {
 }
 
 type tokenRotateCommand struct {
-	ID    string        `arg:"" help:"The old token's id, as 'codex-proxy token list' shows it."`
-	Grace time.Duration `help:"How long the old token stays valid." default:"24h" env:"-"`
-	tokenLifetime
+	ID      string        `arg:"" help:"The old token's id, as 'codex-proxy token list' shows it."`
+	Grace   time.Duration `help:"How long the old token stays valid." default:"24h" env:"-"`
+	Expires newEnd        `help:"When the new token ends, as for 'token issue', or never. By default when the old one would have." env:"-" placeholder:"90d|DATE|never"`
+	Label   string        `help:"What the new token is for, if not what the old one was." env:"-"`
 	codexAddress
 	jsonFlag
 }
@@ -128,14 +129,18 @@ func (cmd *tokenRotateCommand) Run(c *console) error {
 			return explainMissingToken(err, cmd.ID)
 		}
 		at := now()
-		token, credential, err := developer.Issue(rand.Reader, old.Developer, cmd.label(old), at, cmd.Expires.after(at))
-		if err != nil {
+		change := developer.Rotation{Label: cmd.Label, ChangesEnd: cmd.Expires.isGiven, Expires: cmd.Expires.after(at)}
+		token, credential, err := developer.Rotate(rand.Reader, old, change, at)
+		if err != nil && !errors.Is(err, developer.ErrNotActive) {
 			return misuse("%v", err)
 		}
-		if err := store.RotateToken(c.ctx, old.ID, credential, at.Add(cmd.Grace)); err != nil {
-			if errors.Is(err, developer.ErrNotActive) {
-				return fmt.Errorf("the token %s is no longer active (revoked, expired or already rotated): 'codex-proxy token issue %s' makes a new one", old.ID, old.Developer)
-			}
+		if err == nil {
+			err = store.RotateToken(c.ctx, old.ID, credential, at.Add(cmd.Grace))
+		}
+		if errors.Is(err, developer.ErrNotActive) {
+			return fmt.Errorf("the token %s is no longer active (revoked, expired or already rotated): 'codex-proxy token issue %s' makes a new one", old.ID, old.Developer)
+		}
+		if err != nil {
 			return explainMissingToken(err, cmd.ID)
 		}
 		if old, err = store.Token(c.ctx, old.ID); err != nil {
@@ -153,14 +158,6 @@ func (cmd *tokenRotateCommand) Run(c *console) error {
 		}
 		return printIssued(c.stdout, token, credential.TokenInfo, baseURL)
 	})
-}
-
-// label is the new token's: the old one's, unless another is named.
-func (cmd *tokenRotateCommand) label(old developer.TokenInfo) string {
-	if cmd.Label != "" {
-		return cmd.Label
-	}
-	return old.Label
 }
 
 // publicID accepts a token's id, also with the prefix that it has in a token.
@@ -215,6 +212,22 @@ func (e expiry) after(made time.Time) time.Time {
 		return made.Add(e.in)
 	}
 	return e.at
+}
+
+// newEnd is when a token ends that takes another's place, if that is given; never
+// is zero.
+type newEnd struct {
+	expiry
+	isGiven bool
+}
+
+// UnmarshalText reads never, and what an expiry reads.
+func (e *newEnd) UnmarshalText(text []byte) error {
+	e.isGiven = true
+	if string(text) == "never" {
+		return nil
+	}
+	return e.expiry.UnmarshalText(text)
 }
 
 // issuedRow is a new token in JSON, the one time that it can be shown.

@@ -3,6 +3,7 @@ package developer
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -66,6 +67,44 @@ func Issue(random io.Reader, developer, label string, now, expires time.Time) (T
 	}
 	credential, err := newCredential(token, TokenInfo{ID: id, Developer: developer, Label: label, Created: now, Expires: expires})
 	return token, credential, err
+}
+
+// SignInLabel is what tokens are labelled with that signing in at the
+// organisation's issuer gave: their end is what keeps out whom the issuer no
+// longer knows.
+const SignInLabel = "sign-in"
+
+// Rotation says in what a token that takes another's place is to differ from it.
+type Rotation struct {
+	// Label is for people to read; empty keeps the other's.
+	Label string
+	// ChangesEnd gives the token an end of its own, Expires, which is zero for none.
+	// Otherwise it ends when the other would have.
+	ChangesEnd bool
+	Expires    time.Time
+}
+
+// Rotate makes the token that is to take the place of old. What a sign-in gave
+// keeps its label, and never ends later. The error wraps ErrNotActive when old
+// is not active; any other says what cannot be asked for.
+func Rotate(random io.Reader, old TokenInfo, change Rotation, now time.Time) (Token, Credential, error) {
+	if old.State(now) != "active" {
+		return "", Credential{}, fmt.Errorf("token %s %w", old.ID, ErrNotActive)
+	}
+	label, expires := old.Label, old.Expires
+	if change.Label != "" {
+		label = change.Label
+	}
+	if change.ChangesEnd {
+		expires = change.Expires
+	}
+	if old.Label == SignInLabel && !old.Expires.IsZero() {
+		later := expires.IsZero() || expires.After(old.Expires)
+		if label != old.Label || later {
+			return "", Credential{}, fmt.Errorf("the token %s comes of a sign-in, so what takes its place keeps its label and ends on %s at the latest; signing in again gives another", old.ID, moment(old.Expires))
+		}
+	}
+	return Issue(random, old.Developer, label, now, expires)
 }
 
 // Import takes over a token that a developer already has. It gets a public id

@@ -218,3 +218,41 @@ func FuzzCheckToken(f *testing.F) {
 		}
 	})
 }
+
+func TestARotatedTokenKeepsItsEndAndItsLabel(t *testing.T) {
+	ends := now.Add(12 * time.Hour)
+	for name, c := range map[string]struct {
+		old    developer.TokenInfo
+		change developer.Rotation
+		label  string
+		ends   time.Time
+		says   string
+	}{
+		"as it is":                     {developer.TokenInfo{Label: "laptop", Expires: ends}, developer.Rotation{}, "laptop", ends, ""},
+		"without an end":               {developer.TokenInfo{Label: "laptop"}, developer.Rotation{}, "laptop", time.Time{}, ""},
+		"to end later":                 {developer.TokenInfo{Label: "laptop", Expires: ends}, developer.Rotation{ChangesEnd: true, Expires: ends.Add(1)}, "laptop", ends.Add(1), ""},
+		"never to end":                 {developer.TokenInfo{Label: "laptop", Expires: ends}, developer.Rotation{ChangesEnd: true}, "laptop", time.Time{}, ""},
+		"under another label":          {developer.TokenInfo{Label: "laptop", Expires: ends}, developer.Rotation{Label: "desk"}, "desk", ends, ""},
+		"a sign-in":                    {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{}, "sign-in", ends, ""},
+		"a sign-in, to end sooner":     {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{ChangesEnd: true, Expires: ends.Add(-1)}, "sign-in", ends.Add(-1), ""},
+		"a sign-in, to end later":      {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{ChangesEnd: true, Expires: ends.Add(1)}, "", time.Time{}, "comes of a sign-in"},
+		"a sign-in, never to end":      {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{ChangesEnd: true}, "", time.Time{}, "comes of a sign-in"},
+		"a sign-in, by another name":   {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{Label: "laptop"}, "", time.Time{}, "comes of a sign-in"},
+		"one that has ended":           {developer.TokenInfo{Expires: now}, developer.Rotation{}, "", time.Time{}, "not active"},
+		"one that was rotated already": {developer.TokenInfo{ReplacedBy: "another"}, developer.Rotation{}, "", time.Time{}, "not active"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.old.ID, c.old.Developer = "abcdefgh", "alice"
+			_, fresh, err := developer.Rotate(rand.Reader, c.old, c.change, now)
+			if c.says != "" {
+				if err == nil || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("error: %v, want one with %q", err, c.says)
+				}
+				return
+			}
+			if err != nil || fresh.Label != c.label || !fresh.Expires.Equal(c.ends) || fresh.Developer != "alice" || fresh.ID == c.old.ID {
+				t.Errorf("%+v, %v", fresh.TokenInfo, err)
+			}
+		})
+	}
+}
