@@ -2,6 +2,7 @@ package developer
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -57,15 +58,29 @@ type Credential struct {
 
 // Issue makes a token for a developer. expires may be zero, for never.
 func Issue(random io.Reader, developer, label string, now, expires time.Time) (Token, Credential, error) {
-	token, err := NewToken(random)
+	id, err := randomText(random, IDLength)
 	if err != nil {
 		return "", Credential{}, err
 	}
-	id, err := ParseToken(token.Reveal())
+	return issueAs(random, id, TokenInfo{Developer: developer, Label: label, Created: now, Expires: expires})
+}
+
+// IssueOnce makes a token as Issue does, for whoever shows a proof that is good for
+// one token. The token's public id is made of the proof, and so, as ids are unique in
+// a store, a second token for it is refused there with ErrExists. The id says nothing
+// of a proof that cannot be guessed.
+func IssueOnce(random io.Reader, proof []byte, developer, label string, now, expires time.Time) (Token, Credential, error) {
+	sum := sha256.Sum256(proof)
+	return issueAs(random, inAlphabet(binary.BigEndian.Uint64(sum[:]), IDLength), TokenInfo{Developer: developer, Label: label, Created: now, Expires: expires})
+}
+
+func issueAs(random io.Reader, id string, info TokenInfo) (Token, Credential, error) {
+	token, err := newToken(random, id)
 	if err != nil {
 		return "", Credential{}, err
 	}
-	credential, err := newCredential(token, TokenInfo{ID: id, Developer: developer, Label: label, Created: now, Expires: expires})
+	info.ID = id
+	credential, err := newCredential(token, info)
 	return token, credential, err
 }
 

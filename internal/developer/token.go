@@ -162,11 +162,15 @@ func randomText(random io.Reader, n int) (string, error) {
 }
 
 func checksum(body string) string {
-	var text [sumLength]byte
-	sum := crc32.ChecksumIEEE([]byte(body))
-	for i := sumLength - 1; i >= 0; i-- {
-		text[i] = alphabet[sum%uint32(len(alphabet))]
-		sum /= uint32(len(alphabet))
+	return inAlphabet(uint64(crc32.ChecksumIEEE([]byte(body))), sumLength)
+}
+
+// inAlphabet writes the last digits of a number, in base62.
+func inAlphabet(number uint64, digits int) string {
+	text := make([]byte, digits)
+	for i := digits - 1; i >= 0; i-- {
+		text[i] = alphabet[number%uint64(len(alphabet))]
+		number /= uint64(len(alphabet))
 	}
-	return string(text[:])
+	return string(text)
 }
