@@ -33,6 +33,8 @@ func explainPeople(err error, name string) error {
 		return fmt.Errorf("there is no %s: 'codex-proxy console user list' and 'console token list' show all", terminal.Safe(name))
 	case errors.Is(err, web.ErrVouched):
 		return fmt.Errorf("%s signs in with the organisation's account, and has no credential here: 'codex-proxy console user remove' ends their sessions", terminal.Safe(name))
+	case errors.Is(err, web.ErrEnded):
+		return fmt.Errorf("what %s was given has ended, and a new credential would have ended with it: 'codex-proxy console user remove', then 'console user add'", terminal.Safe(name))
 	case errors.Is(err, web.ErrExists):
 		return fmt.Errorf("%s is there already: remove it first, or choose another name", terminal.Safe(name))
 	}

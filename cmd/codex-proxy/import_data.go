@@ -27,6 +27,8 @@ type takenData struct {
 	teams   []developer.Team
 	people  []movedRow
 	leftOut []string
+	// disabled are those who were disabled in the other installation.
+	disabled map[string]bool
 }
 
 // movedRow is a developer of another installation, in JSON.
@@ -62,7 +64,10 @@ func (cmd *importCommand) importData(c *console) error {
 				return explainBatch(err)
 			}
 		}
-		return cmd.printMoved(c, taken)
+		if err := cmd.printMoved(c, taken); err != nil {
+			return err
+		}
+		return leftOut(len(taken.leftOut), "token")
 	})
 }
 
@@ -112,7 +117,9 @@ func planMove(c *console, store developer.Store, other installation) (taken take
 		known[d.ID] = d
 	}
 	index := map[string]int{}
+	taken.disabled = map[string]bool{}
 	for _, d := range other.developers {
+		taken.disabled[d.ID] = !d.Enabled
 		row := movedRow{Action: "add", ID: d.ID, Name: d.Name, Team: d.Team, Enabled: d.Enabled}
 		if there, is := known[d.ID]; is {
 			row = movedRow{Action: "keep", ID: d.ID, Name: there.Name, Team: there.Team, Enabled: there.Enabled}
@@ -136,6 +143,8 @@ func (t *takenData) planTokens(c *console, store developer.Store, tokens []devel
 		row := &t.people[index[token.Developer]]
 		there, err := store.Grant(c.ctx, token.Hash)
 		switch {
+		case errors.Is(err, developer.ErrNotFound) && t.disabled[token.Developer] && row.Enabled: // it must not come alive by the move
+			t.leftOut = append(t.leftOut, fmt.Sprintf("the token %s of %s, who is disabled there and enabled here", token.ID, token.Developer))
 		case errors.Is(err, developer.ErrNotFound):
 			row.TokensMoved++
 			t.batch.Tokens = append(t.batch.Tokens, token)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/simulated"
 	"codex-proxy/internal/sqlite"
 )
 
@@ -110,12 +112,16 @@ func fillTable(t *testing.T, address, table, key string, items ...map[string]any
 func TestAnOlderTableIsTakenOver(t *testing.T) {
 	address := startDynamoDB(t)
 	const secret = "plaintext-token-of-"
+	const older = "codexproxy_" + secret // another program's, which begins as ours do
+	typo := "codexproxy_abcdefgh_" + strings.Repeat("z", 33)
 	fillTable(
 		t, address, "proxy-users", "token",
 		map[string]any{"token": secret + "alice", "user_id": "Alice@example.com", "name": "Alice", "team": "core", "enabled": true},
-		map[string]any{"token": secret + "alice-2", "user_id": "alice@example.com", "enabled": true},
+		map[string]any{"token": older + "alice-2", "user_id": "alice@example.com", "enabled": true, "expires_at": "2099-01-31"},
 		map[string]any{"token": secret + "alice-3", "user_id": "alice@example.com", "enabled": false},
+		map[string]any{"token": secret + "alice-4", "user_id": "alice@example.com", "expires_at": "2020-01-31"},
 		map[string]any{"token": secret + "bob", "user_id": "bob", "enabled": false},
+		map[string]any{"token": typo, "user_id": "carol@example.com"},
 		map[string]any{"token": "USAGE#2026-11", "total": "17"},
 		map[string]any{"token": secret + "nobody", "user_id": "not an id: " + secret},
 	)
@@ -123,19 +129,22 @@ func TestAnOlderTableIsTakenOver(t *testing.T) {
 	args := []string{"import", "--from-dynamodb", "proxy-users", "--endpoint", address, "--data", data}
 
 	stdout, stderr, code := command(t, "", append(args, "--dry-run")...)
-	if code != 0 || !strings.Contains(stdout, "2 developers to add, 3 tokens to import. Nothing was changed.") {
+	if code != 1 || !strings.Contains(stdout, "2 developers to add, 3 tokens to import. Nothing was changed.") {
 		t.Fatalf("the dry run exited with %d: %s%s", code, stdout, stderr)
 	}
 	for _, want := range []string{
 		"left out 1 item with the attributes token, total: no developer",
 		`left out 1 item with the attributes token, user_id: the developer, name or team cannot be kept: "user_id"`,
-		"left out 1 item: disabled, while alice@example.com has others that are enabled",
+		"left out 1 item of alice@example.com: disabled, while alice@example.com has others that are enabled",
+		"left out 1 item of alice@example.com: a token of alice@example.com that ended on 2020-01-31 00:00 UTC",
+		`left out 1 item of carol@example.com with the attributes token, user_id: "token": the token has the very form of this proxy's own`,
+		"left out 5 items in all",
 	} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("the dry run did not say %q:\n%s", want, stderr)
 		}
 	}
-	if strings.Contains(stdout+stderr, secret) {
+	if strings.Contains(stdout+stderr, secret) || strings.Contains(stdout+stderr, typo) {
 		t.Errorf("the dry run shows a token:\n%s%s", stdout, stderr)
 	}
 
@@ -146,10 +155,10 @@ func TestAnOlderTableIsTakenOver(t *testing.T) {
 			TokensImported int                   `json:"tokens_imported"`
 			LeftOut        []struct{ Items int } `json:"left_out"`
 		}
-		if err := json.Unmarshal([]byte(stdout), &result); err != nil || code != 0 {
+		if err := json.Unmarshal([]byte(stdout), &result); err != nil || code != 1 {
 			t.Fatalf("import %d exited with %d, %v: %s", i, code, err, stderr)
 		}
-		if result.Items != 6 || result.TokensImported != want || len(result.LeftOut) != 3 || strings.Contains(stdout, secret) {
+		if result.Items != 8 || result.TokensImported != want || len(result.LeftOut) != 5 || strings.Contains(stdout, secret) {
 			t.Errorf("import %d: %s", i, stdout)
 		}
 	}
@@ -161,18 +170,45 @@ func TestAnOlderTableIsTakenOver(t *testing.T) {
 	authenticator := developer.NewAuthenticator(store, time.Now)
 	for token, want := range map[string]string{
 		secret + "alice":   "<nil>",
-		secret + "alice-2": "<nil>",
+		older + "alice-2":  "<nil>",
 		secret + "alice-3": string(developer.TokenUnknown),
+		secret + "alice-4": string(developer.TokenUnknown),
 		secret + "bob":     string(developer.TokenDisabled),
 		secret + "nobody":  string(developer.TokenUnknown),
 	} {
-		_, err := authenticator.Authenticate(t.Context(), token)
+		who, err := authenticator.Authenticate(t.Context(), token)
 		got := fmt.Sprint(err)
 		if refused := (*developer.TokenError)(nil); err != nil && errors.As(err, &refused) {
 			got = string(refused.Reason)
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s", token, got, want)
+		}
+		if ends := token == older+"alice-2"; ends == who.Expires.IsZero() {
+			t.Errorf("%s ends on %v", token, who.Expires)
+		}
+	}
+}
+
+// The whole of what older installations with our own prefix need.
+func TestNobodyIsLeftOutOfATableOfTokensWithOurPrefix(t *testing.T) {
+	address := startDynamoDB(t)
+	var items []map[string]any
+	for _, who := range []string{"alice", "bob", "carol"} {
+		items = append(items, map[string]any{"token": "codexproxy_" + strings.Repeat(who, 7), "user": who + "@example.com"})
+	}
+	fillTable(t, address, "codex-proxy-tokens", "token", items...)
+	_, upstream := simulatedUpstream(t, simulated.Options{})
+	t.Setenv("OPENAI_API_KEY", "sk-organisation")
+	data := t.TempDir()
+	s := startServer(t, data, "serve", "--upstream", upstream)
+	stdout, stderr, code := command(t, "", "import", "--from-dynamodb", "codex-proxy-tokens", "--endpoint", address, "--data", data)
+	if code != 0 || !strings.Contains(stdout, "3 developers added, 3 tokens imported.") || stderr != "" {
+		t.Errorf("the import exited with %d: %s%s", code, stdout, stderr)
+	}
+	for _, item := range items {
+		if response := s.ask(http.DefaultClient, "http", item["token"].(string)); response.StatusCode != http.StatusOK {
+			t.Errorf("%s got %s", item["user"], response.Status)
 		}
 	}
 }

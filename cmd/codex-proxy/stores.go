@@ -33,6 +33,7 @@ import (
 type register interface {
 	developer.Store
 	developer.Batcher
+	developer.Tidier
 	invite.Store
 	redaction.History
 	web.Store
@@ -40,7 +41,6 @@ type register interface {
 	AddInvitation(ctx context.Context, sealed invite.Sealed, keep bool) (cancelled int64, err error)
 	Invitations(ctx context.Context) ([]invite.Invitation, error)
 	CancelInvitation(ctx context.Context, id string, at time.Time) (invite.Invitation, error)
-	RemoveExpiredTokens(ctx context.Context, developer, label string, before time.Time) (removed int, err error)
 	store
 }
 

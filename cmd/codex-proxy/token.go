@@ -107,9 +107,10 @@ func (cmd *tokenRevokeCommand) Run(c *console) error {
 }
 
 type tokenRotateCommand struct {
-	ID    string        `arg:"" help:"The old token's id, as 'codex-proxy token list' shows it."`
-	Grace time.Duration `help:"How long the old token stays valid." default:"24h" env:"-"`
-	tokenLifetime
+	ID      string        `arg:"" help:"The old token's id, as 'codex-proxy token list' shows it."`
+	Grace   time.Duration `help:"How long the old token stays valid." default:"24h" env:"-"`
+	Expires newEnd        `help:"When the new token ends, as for 'token issue', or never. By default when the old one would have." env:"-" placeholder:"90d|DATE|never"`
+	Label   string        `help:"What the new token is for, if not what the old one was." env:"-"`
 	codexAddress
 	jsonFlag
 }
@@ -128,14 +129,18 @@ func (cmd *tokenRotateCommand) Run(c *console) error {
 			return explainMissingToken(err, cmd.ID)
 		}
 		at := now()
-		token, credential, err := developer.Issue(rand.Reader, old.Developer, cmd.label(old), at, cmd.Expires.after(at))
-		if err != nil {
+		change := developer.Rotation{Label: cmd.Label, ChangesEnd: cmd.Expires.isGiven, Expires: cmd.Expires.after(at)}
+		token, credential, err := developer.Rotate(rand.Reader, old, change, at)
+		if err != nil && !errors.Is(err, developer.ErrNotActive) {
 			return misuse("%v", err)
 		}
-		if err := store.RotateToken(c.ctx, old.ID, credential, at.Add(cmd.Grace)); err != nil {
-			if errors.Is(err, developer.ErrNotActive) {
-				return fmt.Errorf("the token %s is no longer active (revoked, expired or already rotated): 'codex-proxy token issue %s' makes a new one", old.ID, old.Developer)
-			}
+		if err == nil {
+			err = store.RotateToken(c.ctx, old.ID, credential, at.Add(cmd.Grace))
+		}
+		if errors.Is(err, developer.ErrNotActive) {
+			return fmt.Errorf("the token %s is no longer active (revoked, expired or already rotated): 'codex-proxy token issue %s' makes a new one", old.ID, old.Developer)
+		}
+		if err != nil {
 			return explainMissingToken(err, cmd.ID)
 		}
 		if old, err = store.Token(c.ctx, old.ID); err != nil {
@@ -155,14 +160,6 @@ func (cmd *tokenRotateCommand) Run(c *console) error {
 	})
 }
 
-// label is the new token's: the old one's, unless another is named.
-func (cmd *tokenRotateCommand) label(old developer.TokenInfo) string {
-	if cmd.Label != "" {
-		return cmd.Label
-	}
-	return old.Label
-}
-
 // publicID accepts a token's id, also with the prefix that it has in a token.
 func publicID(text string) string {
 	id, _, _ := strings.Cut(strings.TrimPrefix(text, developer.Prefix), "_")
@@ -172,7 +169,10 @@ func publicID(text string) string {
 // explainMissingToken says what to do when a token is not found.
 func explainMissingToken(err error, id string) error {
 	if errors.Is(err, developer.ErrNotFound) {
-		return fmt.Errorf("there is no token %q: 'codex-proxy token list' shows their ids", publicID(id))
+		if id = publicID(id); len(id) > developer.IDLength { // which may be a whole token
+			return errors.New("there is no such token: an id is short, and 'codex-proxy token list' shows them")
+		}
+		return fmt.Errorf("there is no token %q: 'codex-proxy token list' shows their ids", id)
 	}
 	return err
 }
@@ -212,6 +212,22 @@ func (e expiry) after(made time.Time) time.Time {
 		return made.Add(e.in)
 	}
 	return e.at
+}
+
+// newEnd is when a token ends that takes another's place, if that is given; never
+// is zero.
+type newEnd struct {
+	expiry
+	isGiven bool
+}
+
+// UnmarshalText reads never, and what an expiry reads.
+func (e *newEnd) UnmarshalText(text []byte) error {
+	e.isGiven = true
+	if string(text) == "never" {
+		return nil
+	}
+	return e.expiry.UnmarshalText(text)
 }
 
 // issuedRow is a new token in JSON, the one time that it can be shown.

@@ -30,7 +30,7 @@ func (*tokenImportCommand) Help() string {
 
 Many come as CSV: codex-proxy token import tokens.csv. What is -, has a slash in it or ends in .csv, .tsv or .txt is a file; ./tokens names one that does not. When any line is wrong, all such lines are named and nothing is done.
 
-A token is any text of 16 or more visible ASCII characters. Only its SHA-256 is kept. One that is imported again stays as it is.`
+A token is any text of 16 to 4096 visible ASCII characters, whatever it begins with; one that has the very form of this proxy's own tokens needs the checksum that these have. Only its SHA-256 is kept. One that is imported again stays as it is.`
 }
 
 func (cmd *tokenImportCommand) Run(c *console) error {

@@ -34,10 +34,7 @@ func (c *Console) api(mux *http.ServeMux) {
 		return map[string]any{"id": id, "enabled": false}, c.enable(ctx, v, id, false)
 	}))
 	mux.HandleFunc("POST "+apiPath+"developers/{id}/tokens", c.issueJSON)
-	mux.HandleFunc("POST "+apiPath+"tokens/{id}/rotate", c.change(func(ctx context.Context, v access.Viewer, id string) (any, error) {
-		fresh, _, err := c.rotate(ctx, v, id)
-		return issued(fresh, err)
-	}))
+	mux.HandleFunc("POST "+apiPath+"tokens/{id}/rotate", c.rotateJSON)
 	mux.HandleFunc("POST "+apiPath+"tokens/{id}/revoke", c.change(func(ctx context.Context, _ access.Viewer, id string) (any, error) {
 		info, err := c.Developers.RevokeToken(ctx, id, c.Now())
 		return c.tokenJSON(info), err
@@ -74,11 +71,56 @@ func (c *Console) issueJSON(w http.ResponseWriter, r *http.Request) {
 	c.answer(w, r, answer, err)
 }
 
+// rotateJSON replaces a token; a body may say when the new one ends.
+func (c *Console) rotateJSON(w http.ResponseWriter, r *http.Request) {
+	viewer, ok := c.allowed(w, r, access.Viewer.Changes)
+	if !ok {
+		return
+	}
+	change, err := newRotation(w, r)
+	if err != nil {
+		c.answer(w, r, nil, err)
+		return
+	}
+	fresh, _, err := c.rotate(r.Context(), viewer, r.PathValue("id"), change)
+	answer, err := issued(fresh, err)
+	c.answer(w, r, answer, err)
+}
+
+// newRotation reads what a call asks of a rotation.
+func newRotation(w http.ResponseWriter, r *http.Request) (change developer.Rotation, err error) {
+	const example = `{"expires": "2027-01-31T00:00:00Z"} or {"expires": "never"}`
+	var asked struct {
+		Expires string `json:"expires"`
+	}
+	if r.ContentLength == 0 {
+		return change, nil
+	}
+	if err := visit.ReadJSON(w, r, &asked, example); err != nil {
+		return change, err
+	}
+	change.ChangesEnd = asked.Expires != ""
+	if asked.Expires == "" || asked.Expires == "never" {
+		return change, nil
+	}
+	if change.Expires, err = time.Parse(time.RFC3339, asked.Expires); err != nil {
+		return change, visit.BadRequest("Send JSON such as %s.", example)
+	}
+	return change, nil
+}
+
+// freshJSON is a new token, the one time that it can be told.
+type freshJSON struct {
+	ID      string     `json:"id"`
+	Token   string     `json:"token"`
+	Expires *time.Time `json:"expires,omitempty"`
+}
+
 func issued(fresh *freshToken, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"id": fresh.ID, "token": fresh.Text}, nil
+	return freshJSON{fresh.ID, fresh.Text, moment(fresh.Expires)}, nil
 }
 
 // change makes a handler of something that changes one thing.

@@ -509,6 +509,75 @@ func TestTheAPIKnowsItsOwnCredentialsAlone(t *testing.T) {
 	}
 }
 
+func TestARotatedTokenEndsWhenTheOldOneWouldHave(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	ends := f.now.Add(time.Hour).UTC().Truncate(time.Second)
+	later := ends.Add(time.Hour)
+	for name, c := range map[string]struct {
+		label, body string
+		status      int
+		ends        time.Time
+	}{
+		"as it is":            {"laptop", "", 200, ends},
+		"an empty body":       {"laptop", "{}", 200, ends},
+		"a sign-in":           {"sign-in", "", 200, ends},
+		"told otherwise":      {"laptop", `{"expires": "` + later.Format(time.RFC3339) + `"}`, 200, later},
+		"never":               {"laptop", `{"expires": "never"}`, 200, time.Time{}},
+		"a sign-in for good":  {"sign-in", `{"expires": "never"}`, 400, time.Time{}},
+		"a sign-in, for more": {"sign-in", `{"expires": "` + later.Format(time.RFC3339) + `"}`, 400, time.Time{}},
+		"no time":             {"laptop", `{"expires": "tomorrow"}`, 400, time.Time{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, credential, err := developer.Issue(rand.Reader, bob, c.label, f.now, ends)
+			f.check(err)
+			f.check(f.store.AddToken(t.Context(), credential))
+			response, body := f.call("admin api", http.MethodPost, "tokens/"+credential.ID+"/rotate", c.body)
+			if response.StatusCode != c.status {
+				t.Fatalf("%s %s", response.Status, body)
+			}
+			old, err := f.store.Token(t.Context(), credential.ID)
+			f.check(err)
+			if c.status != http.StatusOK {
+				if old.ReplacedBy != "" {
+					t.Error("it is rotated all the same")
+				}
+				return
+			}
+			fresh, err := f.store.Token(t.Context(), old.ReplacedBy)
+			f.check(err)
+			if fresh.Label != c.label || !fresh.Expires.Equal(c.ends) || strings.Contains(body, `"expires"`) == c.ends.IsZero() {
+				t.Errorf("the new token is %+v, want one that ends %v; the answer is %s", fresh, c.ends, body)
+			}
+		})
+	}
+	_, credential, err := developer.Issue(rand.Reader, bob, "sign-in", f.now, ends)
+	f.check(err)
+	f.check(f.store.AddToken(t.Context(), credential))
+	f.signedIn("admin").post("/console/tokens/"+credential.ID+"/rotate", url.Values{})
+	old, err := f.store.Token(t.Context(), credential.ID)
+	f.check(err)
+	if fresh, err := f.store.Token(t.Context(), old.ReplacedBy); err != nil || !fresh.Expires.Equal(ends) || fresh.Label != "sign-in" {
+		t.Errorf("rotated on the page: %+v, %v", fresh, err)
+	}
+}
+
+func TestANewCredentialEndsWhenTheOneBeforeWouldHave(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	_, err := f.people.Add(t.Context(), "guest@example.com", access.Auditor, false, f.now.Add(time.Hour))
+	f.check(err)
+	credential, err := f.people.Reset(t.Context(), "guest@example.com")
+	f.check(err)
+	f.secrets["guest"] = credential.Reveal()
+	f.signedIn("guest")
+	f.now = f.now.Add(time.Hour)
+	if response, _ := f.visitor().postAs("/console/sign-in", url.Values{"credential": {f.secrets["guest"]}}); response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("after the end: %s", response.Status)
+	}
+	if _, err := f.people.Reset(t.Context(), "guest@example.com"); !errors.Is(err, console.ErrEnded) {
+		t.Errorf("another credential after the end: %v", err)
+	}
+}
+
 func TestADeveloperCallsTheAPIWithTheirToken(t *testing.T) {
 	f := newFixture(t, console.Settings{})
 	f.call("auditor api", http.MethodPost, "access", `{"developer": "`+alice+`", "reason": "the incident of today"}`)

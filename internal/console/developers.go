@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"codex-proxy/internal/console/access"
+	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/ledger"
 )
@@ -218,7 +219,11 @@ type developerPage struct {
 }
 
 // freshToken is a token in the clear, to be shown this once.
-type freshToken struct{ ID, Text string }
+type freshToken struct {
+	ID, Text string
+	// Expires is when it ends; zero means never.
+	Expires time.Time
+}
 
 // developer shows one developer.
 func (c *Console) developer(w http.ResponseWriter, r *http.Request) {
@@ -368,7 +373,7 @@ func (c *Console) issue(ctx context.Context, viewer access.Viewer, id, label str
 		return nil, err
 	}
 	c.Log.Warn("a token was issued in the console", "developer", id, "token", credential.ID, "by", viewer.Name)
-	return &freshToken{credential.ID, token.Reveal()}, nil
+	return &freshToken{ID: credential.ID, Text: token.Reveal()}, nil
 }
 
 func (c *Console) revokeToken(w http.ResponseWriter, r *http.Request) {
@@ -390,7 +395,7 @@ func (c *Console) rotateToken(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	fresh, id, err := c.rotate(r.Context(), viewer, r.PathValue("id"))
+	fresh, id, err := c.rotate(r.Context(), viewer, r.PathValue("id"), developer.Rotation{})
 	if err != nil {
 		c.failed(w, r, err)
 		return
@@ -398,13 +403,17 @@ func (c *Console) rotateToken(w http.ResponseWriter, r *http.Request) {
 	c.showDeveloper(w, r, viewer, id, fresh)
 }
 
-func (c *Console) rotate(ctx context.Context, viewer access.Viewer, old string) (fresh *freshToken, id string, err error) {
+// rotate puts a new token in the place of one, which stays valid for a while.
+func (c *Console) rotate(ctx context.Context, viewer access.Viewer, old string, change developer.Rotation) (fresh *freshToken, id string, err error) {
 	info, err := c.Developers.Token(ctx, old)
 	if err != nil {
 		return nil, "", err
 	}
 	now := c.Now().UTC().Truncate(time.Millisecond)
-	token, credential, err := developer.Issue(rand.Reader, info.Developer, info.Label, now, time.Time{})
+	token, credential, err := developer.Rotate(rand.Reader, info, change, now)
+	if err != nil && !errors.Is(err, developer.ErrNotActive) {
+		return nil, "", visit.BadRequest("%s", sentence(err))
+	}
 	if err == nil {
 		err = c.Developers.RotateToken(ctx, old, credential, now.Add(developer.DefaultGrace))
 	}
@@ -412,5 +421,5 @@ func (c *Console) rotate(ctx context.Context, viewer access.Viewer, old string) 
 		return nil, "", err
 	}
 	c.Log.Warn("a token was rotated in the console", "developer", info.Developer, "token", old, "replaced_by", credential.ID, "by", viewer.Name)
-	return &freshToken{credential.ID, token.Reveal()}, info.Developer, nil
+	return &freshToken{credential.ID, token.Reveal(), credential.Expires}, info.Developer, nil
 }

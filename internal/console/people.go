@@ -45,6 +45,7 @@ var (
 	ErrUnknown = errors.New("there is nobody of this name")
 	ErrExists  = errors.New("the name is in use")
 	ErrVouched = errors.New("they sign in with the organisation's account, and have no credential here")
+	ErrEnded   = errors.New("their time here has ended, and a new credential would have ended with it")
 	ErrLast    = errors.New("somebody must stay who is admin")
 )
 
@@ -236,7 +237,8 @@ func (p People) Remove(ctx context.Context, name string) error {
 	})
 }
 
-// Reset gives somebody another credential; their sessions end. The administrator is
+// Reset gives somebody another credential, which ends when the one before would have;
+// their sessions end. The administrator is
 // made anew where there is none.
 func (p People) Reset(ctx context.Context, name string) (c Credential, err error) {
 	err = p.change(ctx, func(b *book) error {
@@ -245,6 +247,8 @@ func (p People) Reset(ctx context.Context, name string) (c Credential, err error
 		switch {
 		case i >= 0 && b.People[i].Issuer:
 			return ErrVouched
+		case i >= 0 && !b.People[i].Expires.IsZero() && !p.Now().Before(b.People[i].Expires):
+			return ErrEnded
 		case i >= 0:
 			fresh := p.person(name, b.People[i].Role, c, b.People[i].Expires)
 			fresh.API = b.People[i].API

@@ -87,11 +87,22 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Identit
 		return Identity{}, &TokenError{Reason: TokenMalformed, what: "this is no token: " + err.Error() + ".", todo: askForNew("")}
 	}
 	identity, err := a.find(ctx, Token(token).Hash())
-	if unknown := (*TokenError)(nil); errors.As(err, &unknown) && unknown.Reason == TokenUnknown && strings.HasPrefix(token, "sk-") {
-		unknown.what = "this looks like a key of OpenAI's, and the proxy does not know it."
-		unknown.todo = "Use your own token (" + Prefix + "…) instead; whoever runs the proxy can give you one."
+	if unknown := (*TokenError)(nil); errors.As(err, &unknown) && unknown.Reason == TokenUnknown {
+		unknown.guess(token)
 	}
 	return identity, err
+}
+
+// guess says what a token that nobody knows may be.
+func (e *TokenError) guess(token string) {
+	switch {
+	case strings.HasPrefix(token, "sk-"):
+		e.what = "this looks like a key of OpenAI's, and the proxy does not know it."
+		e.todo = "Use your own token (" + Prefix + "…) instead; whoever runs the proxy can give you one."
+	case strings.HasPrefix(token, Prefix) && !hasOurShape(token):
+		e.what = fmt.Sprintf("the proxy does not know this token. Those that it makes have %d characters, and this one has %d: it may be cut short or misshapen.", tokenLength, len(token))
+		e.todo = "Copy it again, whole, or ask whoever runs the proxy for a new one."
+	}
 }
 
 // Recheck authenticates an identity anew, to find out whether it has been cut

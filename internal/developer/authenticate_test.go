@@ -115,11 +115,11 @@ func TestWhatCannotBeATokenIsRefusedWithoutALookUp(t *testing.T) {
 	})
 	token := newToken(t).Reveal()
 	for text, want := range map[string]developer.Reason{
-		"":                         developer.TokenMissing,
-		"short":                    developer.TokenMalformed,
-		"two words":                developer.TokenMalformed,
-		token[:len(token)-1] + "!": developer.TokenMalformed,
-		strings.Repeat("x", 5000):  developer.TokenMalformed,
+		"":          developer.TokenMissing,
+		"short":     developer.TokenMalformed,
+		"two words": developer.TokenMalformed,
+		token[:len(token)-6] + strings.Repeat("x", 6): developer.TokenMalformed,
+		strings.Repeat("x", 5000):                     developer.TokenMalformed,
 	} {
 		_, err := developer.NewAuthenticator(store, clock).Authenticate(t.Context(), text)
 		var refused *developer.TokenError
@@ -136,7 +136,12 @@ func TestAnUnknownTokenIsUnknownAndAKeyOfOpenAIsIsRecognised(t *testing.T) {
 	store := finder(func(context.Context, [sha256.Size]byte) (developer.Grant, error) {
 		return developer.Grant{}, developer.ErrNotFound
 	})
-	for text, says := range map[string]string{newToken(t).Reveal(): "does not know this token", "sk-proj-12345678": "a key of OpenAI's"} {
+	ours := newToken(t).Reveal()
+	for text, says := range map[string]string{
+		ours:               "does not know this token. Check that",
+		"sk-proj-12345678": "a key of OpenAI's",
+		ours[:40]:          "have 53 characters, and this one has 40: it may be cut short",
+	} {
 		_, err := developer.NewAuthenticator(store, clock).Authenticate(t.Context(), text)
 		var refused *developer.TokenError
 		if !errors.As(err, &refused) || refused.Reason != developer.TokenUnknown || !strings.Contains(err.Error(), says) {
@@ -151,6 +156,20 @@ func TestAStoreThatAnswersWithAnotherTokenLetsNobodyIn(t *testing.T) {
 	var refused *developer.TokenError
 	if !errors.As(err, &refused) || refused.Reason != developer.TokenUnknown {
 		t.Errorf("error: %v, want %s", err, developer.TokenUnknown)
+	}
+}
+
+func TestATokenOfAnOlderFormIsKnownByItsHash(t *testing.T) {
+	for _, text := range []string{"codexproxy_Zm9vYmFyYmF6cXV4", "codexproxy_abcdefgh_" + strings.Repeat("x", 40), "any-older-token-of-theirs"} {
+		imported, err := developer.Import(rand.Reader, developer.Token(text), "alice@example.com", "", now.Add(-time.Hour), time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, store := granted(t, func(g *developer.Grant) { g.Credential = imported })
+		who, err := developer.NewAuthenticator(store, clock).Authenticate(t.Context(), text)
+		if err != nil || who.Developer != "alice@example.com" || who.TokenID != imported.ID {
+			t.Errorf("a token of %d characters is %+v's, %v", len(text), who, err)
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package developer
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -56,16 +58,68 @@ type Credential struct {
 
 // Issue makes a token for a developer. expires may be zero, for never.
 func Issue(random io.Reader, developer, label string, now, expires time.Time) (Token, Credential, error) {
-	token, err := NewToken(random)
+	id, err := randomText(random, IDLength)
 	if err != nil {
 		return "", Credential{}, err
 	}
-	id, err := ParseToken(token.Reveal())
+	return issueAs(random, id, TokenInfo{Developer: developer, Label: label, Created: now, Expires: expires})
+}
+
+// IssueOnce makes a token as Issue does, for whoever shows a proof that is good for
+// one token. The token's public id is made of the proof, and so, as ids are unique in
+// a store, a second token for it is refused there with ErrExists. The id says nothing
+// of a proof that cannot be guessed.
+func IssueOnce(random io.Reader, proof []byte, developer, label string, now, expires time.Time) (Token, Credential, error) {
+	sum := sha256.Sum256(proof)
+	return issueAs(random, inAlphabet(binary.BigEndian.Uint64(sum[:]), IDLength), TokenInfo{Developer: developer, Label: label, Created: now, Expires: expires})
+}
+
+func issueAs(random io.Reader, id string, info TokenInfo) (Token, Credential, error) {
+	token, err := newToken(random, id)
 	if err != nil {
 		return "", Credential{}, err
 	}
-	credential, err := newCredential(token, TokenInfo{ID: id, Developer: developer, Label: label, Created: now, Expires: expires})
+	info.ID = id
+	credential, err := newCredential(token, info)
 	return token, credential, err
+}
+
+// SignInLabel is what tokens are labelled with that signing in at the
+// organisation's issuer gave: their end is what keeps out whom the issuer no
+// longer knows.
+const SignInLabel = "sign-in"
+
+// Rotation says in what a token that takes another's place is to differ from it.
+type Rotation struct {
+	// Label is for people to read; empty keeps the other's.
+	Label string
+	// ChangesEnd gives the token an end of its own, Expires, which is zero for none.
+	// Otherwise it ends when the other would have.
+	ChangesEnd bool
+	Expires    time.Time
+}
+
+// Rotate makes the token that is to take the place of old. What a sign-in gave
+// keeps its label, and never ends later. The error wraps ErrNotActive when old
+// is not active; any other says what cannot be asked for.
+func Rotate(random io.Reader, old TokenInfo, change Rotation, now time.Time) (Token, Credential, error) {
+	if old.State(now) != "active" {
+		return "", Credential{}, fmt.Errorf("token %s %w", old.ID, ErrNotActive)
+	}
+	label, expires := old.Label, old.Expires
+	if change.Label != "" {
+		label = change.Label
+	}
+	if change.ChangesEnd {
+		expires = change.Expires
+	}
+	if old.Label == SignInLabel && !old.Expires.IsZero() {
+		later := expires.IsZero() || expires.After(old.Expires)
+		if label != old.Label || later {
+			return "", Credential{}, fmt.Errorf("the token %s comes of a sign-in, so what takes its place keeps its label and ends on %s at the latest; signing in again gives another", old.ID, moment(old.Expires))
+		}
+	}
+	return Issue(random, old.Developer, label, now, expires)
 }
 
 // Import takes over a token that a developer already has. It gets a public id
@@ -76,7 +130,7 @@ func Import(random io.Reader, token Token, developer, label string, now, expires
 	}
 	id, err := ParseToken(token.Reveal())
 	if err != nil {
-		if id, err = randomText(random, idLength); err != nil {
+		if id, err = randomText(random, IDLength); err != nil {
 			return Credential{}, err
 		}
 	}

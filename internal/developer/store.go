@@ -72,6 +72,19 @@ type Store interface {
 	RemoveTeam(ctx context.Context, name string) error
 }
 
+// Tidy looks at the tokens that a developer has, from old to new, and names by their
+// public ids those that end at once and those that are deleted. It may be called
+// again, with what they are then.
+type Tidy func(tokens []TokenInfo) (ended, deleted []string)
+
+// Tidier keeps new tokens in the place of old ones.
+type Tidier interface {
+	// AddTokenAndTidy keeps a new token as Store.AddToken does, and in the same step
+	// ends and deletes those of the developer's others that tidy names; they end when
+	// the new one was created. When it returns an error, it has done nothing.
+	AddTokenAndTidy(ctx context.Context, token Credential, tidy Tidy) error
+}
+
 // Grant is everything that decides about one token, read at one moment.
 type Grant struct {
 	Credential

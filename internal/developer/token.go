@@ -14,13 +14,15 @@ import (
 // scanner recognise one.
 const Prefix = "codexproxy_"
 
+// IDLength is how many characters a token's public id has.
+const IDLength = 8
+
 const (
 	alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-	idLength     = 8
 	secretLength = 27 // log2(62^27) = 160.8 bits
 	sumLength    = 6  // 62^6 > 2^32
-	tokenLength  = len(Prefix) + idLength + 1 + secretLength + sumLength
+	tokenLength  = len(Prefix) + IDLength + 1 + secretLength + sumLength
 
 	// Bounds of a token that the proxy did not make, in bytes. Those that are
 	// imported now have to be longer than those that ever were.
@@ -37,10 +39,15 @@ type Token string
 // NewToken makes a token from random bytes: a public id, a secret of 160 bits,
 // and the CRC-32 (IEEE) of everything before it, in base62.
 func NewToken(random io.Reader) (Token, error) {
-	id, err := randomText(random, idLength)
+	id, err := randomText(random, IDLength)
 	if err != nil {
 		return "", err
 	}
+	return newToken(random, id)
+}
+
+// newToken makes a token with this public id.
+func newToken(random io.Reader, id string) (Token, error) {
 	secret, err := randomText(random, secretLength)
 	if err != nil {
 		return "", err
@@ -52,26 +59,34 @@ func NewToken(random io.Reader) (Token, error) {
 // ParseToken checks a token that the proxy made for typos and returns its
 // public id. It says nothing about whether the token is valid.
 func ParseToken(text string) (id string, err error) {
-	rest, ok := strings.CutPrefix(text, Prefix)
-	if !ok {
-		return "", fmt.Errorf("a token begins with %s", Prefix)
+	if !hasOurShape(text) {
+		return "", errNotOurs
 	}
-	if len(text) != tokenLength || rest[idLength] != '_' {
-		return "", fmt.Errorf("a token has %d characters and this one is cut short, too long or misshapen: copy it again, whole", tokenLength)
+	if body, sum := text[:tokenLength-sumLength], text[tokenLength-sumLength:]; checksum(body) != sum {
+		return "", errors.New("the token's checksum does not fit, so a character is wrong: copy it again, whole")
 	}
-	body, sum := text[:tokenLength-sumLength], text[tokenLength-sumLength:]
-	if checksum(body) != sum {
-		return "", errors.New("the token's check sum does not fit, so a character is wrong: copy it again, whole")
-	}
-	return rest[:idLength], nil
+	return text[len(Prefix):][:IDLength], nil
 }
 
-// CheckToken tells whether text can be a token at all, without any look-up:
-// ParseToken for those that the proxy made, and 8 to 4096 printable ASCII
-// characters without a space for imported ones. The error never quotes the
-// token.
+var errNotOurs = fmt.Errorf("a token of this proxy's has %d characters and begins with %s: this one is cut short, too long or misshapen, or another program made it", tokenLength, Prefix)
+
+// hasOurShape tells whether text has the very form of the tokens that the proxy
+// makes, the checksum aside. Other programs make tokens that begin as ours do and
+// go on otherwise.
+func hasOurShape(text string) bool {
+	rest, ok := strings.CutPrefix(text, Prefix)
+	if !ok || len(text) != tokenLength || rest[IDLength] != '_' {
+		return false
+	}
+	foreign := func(r rune) bool { return !strings.ContainsRune(alphabet, r) }
+	return !strings.ContainsFunc(rest[:IDLength], foreign) && !strings.ContainsFunc(rest[IDLength+1:], foreign)
+}
+
+// CheckToken tells whether text can be a token at all, without any look-up: 8 to
+// 4096 visible ASCII characters, and a checksum that fits where they have the very
+// form of the tokens that the proxy makes. The error never quotes the token.
 func CheckToken(text string) error {
-	if strings.HasPrefix(text, Prefix) {
+	if hasOurShape(text) {
 		_, err := ParseToken(text)
 		return err
 	}
@@ -88,12 +103,18 @@ func CheckToken(text string) error {
 
 // CheckImported tells whether a token that exists elsewhere may be taken over:
 // as CheckToken, with at least 16 characters, as fewer could be guessed from the
-// hash that is kept. The error never quotes the token.
+// hash that is kept. All that imports tokens asks here. The error never quotes the
+// token.
 func CheckImported(token Token) error {
-	if len(token) < minImported {
-		return fmt.Errorf("a token to import has at least %d characters: issue a new one in place of one that is shorter", minImported)
+	text := token.Reveal()
+	if len(text) < minImported || len(text) > maxToken {
+		return fmt.Errorf("a token to import has at least %d characters, and at most %d: issue a new one in place of one that is shorter or longer", minImported, maxToken)
 	}
-	return CheckToken(token.Reveal())
+	err := CheckToken(text)
+	if err != nil && hasOurShape(text) {
+		return errors.New("the token has the very form of this proxy's own, but its checksum does not fit: a character is wrong, so copy it again, whole; or another program made it, so issue a new one in its place")
+	}
+	return err
 }
 
 // Hash is what is kept of a token. The tokens that the proxy makes are random,
@@ -141,11 +162,15 @@ func randomText(random io.Reader, n int) (string, error) {
 }
 
 func checksum(body string) string {
-	var text [sumLength]byte
-	sum := crc32.ChecksumIEEE([]byte(body))
-	for i := sumLength - 1; i >= 0; i-- {
-		text[i] = alphabet[sum%uint32(len(alphabet))]
-		sum /= uint32(len(alphabet))
+	return inAlphabet(uint64(crc32.ChecksumIEEE([]byte(body))), sumLength)
+}
+
+// inAlphabet writes the last digits of a number, in base62.
+func inAlphabet(number uint64, digits int) string {
+	text := make([]byte, digits)
+	for i := digits - 1; i >= 0; i-- {
+		text[i] = alphabet[number%uint64(len(alphabet))]
+		number /= uint64(len(alphabet))
 	}
-	return string(text[:])
+	return string(text)
 }

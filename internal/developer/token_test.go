@@ -44,7 +44,7 @@ func TestATokenHasAPublicIDASecretAndACheckSum(t *testing.T) {
 	}
 }
 
-// The check sum is part of the format that secret scanners know: CRC-32 (IEEE)
+// The checksum is part of the format that secret scanners know: CRC-32 (IEEE)
 // of all before it, in base62 with the digits first, six characters wide. The
 // value was computed independently with zlib.
 func TestTheCheckSumIsTheOneThatScannersCompute(t *testing.T) {
@@ -62,11 +62,11 @@ func TestATypoIsCaughtWithoutALookUp(t *testing.T) {
 		if typo[i] = 'x'; text[i] == 'x' {
 			typo[i] = 'y'
 		}
-		if developer.CheckToken(string(typo)) == nil {
+		if text[i] != '_' && developer.CheckToken(string(typo)) == nil {
 			t.Errorf("a wrong character at %d was not caught", i)
 		}
-		if developer.CheckToken(text[:i]) == nil {
-			t.Errorf("a token cut short at %d was not caught", i)
+		if _, err := developer.ParseToken(text[:i]); err == nil {
+			t.Errorf("a token cut short at %d has an id", i)
 		}
 	}
 	swapped := []byte(text)
@@ -83,10 +83,49 @@ func TestATypoIsCaughtWithoutALookUp(t *testing.T) {
 	}
 }
 
+// Older installations made tokens with our own prefix and a form of theirs.
+func TestATokenOfAnotherFormIsATokenWhateverItBeginsWith(t *testing.T) {
+	ours := newToken(t).Reveal()
+	for name, text := range map[string]string{
+		"a secret alone":            "codexproxy_Zm9vYmFyYmF6cXV4",
+		"a UUID":                    "codexproxy_0190f2a4-7c1e-7b1a-9f3e-2d6c8a4b1e5f",
+		"an id and a longer secret": "codexproxy_abcdefgh_" + strings.Repeat("x", 43),
+		"our length, another place": "codexproxy_" + strings.Repeat("x", len(ours)-len("codexproxy_")),
+		"our length, other letters": ours[:len(ours)-1] + "-",
+		"ours with a letter more":   ours + "x",
+		"ours cut short":            ours[:len(ours)-1],
+		"nothing but punctuation":   "codexproxy_!~!~!",
+		"as long as can be":         "codexproxy_" + strings.Repeat("x", 4096-len("codexproxy_")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := developer.CheckToken(text); err != nil {
+				t.Errorf("CheckToken: %v", err)
+			}
+			now := time.Now()
+			kept, err := developer.Import(rand.Reader, developer.Token(text), "alice", "", now, time.Time{})
+			if err != nil || len(kept.ID) != 8 || strings.Contains(text, kept.ID) || kept.Hash != developer.Token(text).Hash() {
+				t.Errorf("Import: %+v, %v", kept.TokenInfo, err)
+			}
+		})
+	}
+}
+
+func TestATokenOfOurVeryFormNeedsItsChecksum(t *testing.T) {
+	text := newToken(t).Reveal()
+	wrong := text[:len(text)-1] + "0"
+	if wrong == text {
+		wrong = text[:len(text)-1] + "1"
+	}
+	err := developer.CheckImported(developer.Token(wrong))
+	if err == nil || !strings.Contains(err.Error(), "checksum does not fit") || !strings.Contains(err.Error(), "issue a new one") || strings.Contains(err.Error(), wrong[20:]) {
+		t.Errorf("error: %v, want words about the checksum, and without the token", err)
+	}
+}
+
 func TestAnErrorAboutATokenDoesNotQuoteIt(t *testing.T) {
 	text := newToken(t).Reveal()
 	secret := text[20:40]
-	for _, wrong := range []string{text[:50], text + "x", text[:52] + "!", secret + " " + secret, secret + "\x00"} {
+	for _, wrong := range []string{text[:47] + "zzzzzz", secret + " " + secret, secret + "\x00", strings.Repeat(secret, 500)} {
 		if err := developer.CheckToken(wrong); err == nil || strings.Contains(err.Error(), secret) {
 			t.Error("the token was accepted, or is in the error")
 		}
@@ -97,7 +136,7 @@ func TestAnImportedTokenMayBeAnyPrintableText(t *testing.T) {
 	for text, want := range map[string]bool{
 		"12345678": true, "sk-proj-abcdefgh": true, strings.Repeat("x", 4096): true, "!\"#$%&'()": true,
 		"1234567": false, "": false, strings.Repeat("x", 4097): false, "1234 5678": false,
-		"1234\t5678": false, "1234\x7f5678": false, "12345678é": false, "codexproxy_something": false,
+		"1234\t5678": false, "1234\x7f5678": false, "12345678é": false, "codexproxy_something": true,
 	} {
 		if got := developer.CheckToken(text) == nil; got != want {
 			t.Errorf("CheckToken(%.20q) accepted: %v, want %v", text, got, want)
@@ -178,4 +217,42 @@ func FuzzCheckToken(f *testing.F) {
 			t.Errorf("the id of %q is not %q", text, id)
 		}
 	})
+}
+
+func TestARotatedTokenKeepsItsEndAndItsLabel(t *testing.T) {
+	ends := now.Add(12 * time.Hour)
+	for name, c := range map[string]struct {
+		old    developer.TokenInfo
+		change developer.Rotation
+		label  string
+		ends   time.Time
+		says   string
+	}{
+		"as it is":                     {developer.TokenInfo{Label: "laptop", Expires: ends}, developer.Rotation{}, "laptop", ends, ""},
+		"without an end":               {developer.TokenInfo{Label: "laptop"}, developer.Rotation{}, "laptop", time.Time{}, ""},
+		"to end later":                 {developer.TokenInfo{Label: "laptop", Expires: ends}, developer.Rotation{ChangesEnd: true, Expires: ends.Add(1)}, "laptop", ends.Add(1), ""},
+		"never to end":                 {developer.TokenInfo{Label: "laptop", Expires: ends}, developer.Rotation{ChangesEnd: true}, "laptop", time.Time{}, ""},
+		"under another label":          {developer.TokenInfo{Label: "laptop", Expires: ends}, developer.Rotation{Label: "desk"}, "desk", ends, ""},
+		"a sign-in":                    {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{}, "sign-in", ends, ""},
+		"a sign-in, to end sooner":     {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{ChangesEnd: true, Expires: ends.Add(-1)}, "sign-in", ends.Add(-1), ""},
+		"a sign-in, to end later":      {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{ChangesEnd: true, Expires: ends.Add(1)}, "", time.Time{}, "comes of a sign-in"},
+		"a sign-in, never to end":      {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{ChangesEnd: true}, "", time.Time{}, "comes of a sign-in"},
+		"a sign-in, by another name":   {developer.TokenInfo{Label: "sign-in", Expires: ends}, developer.Rotation{Label: "laptop"}, "", time.Time{}, "comes of a sign-in"},
+		"one that has ended":           {developer.TokenInfo{Expires: now}, developer.Rotation{}, "", time.Time{}, "not active"},
+		"one that was rotated already": {developer.TokenInfo{ReplacedBy: "another"}, developer.Rotation{}, "", time.Time{}, "not active"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.old.ID, c.old.Developer = "abcdefgh", "alice"
+			_, fresh, err := developer.Rotate(rand.Reader, c.old, c.change, now)
+			if c.says != "" {
+				if err == nil || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("error: %v, want one with %q", err, c.says)
+				}
+				return
+			}
+			if err != nil || fresh.Label != c.label || !fresh.Expires.Equal(c.ends) || fresh.Developer != "alice" || fresh.ID == c.old.ID {
+				t.Errorf("%+v, %v", fresh.TokenInfo, err)
+			}
+		})
+	}
 }

@@ -71,6 +71,14 @@ func TestBatchesKeepTheStoresContract(t *testing.T) {
 	})
 }
 
+func TestTidyingKeepsTheStoresContract(t *testing.T) {
+	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
+	developertest.RunTidy(t, func(t *testing.T) (server, other developertest.TidyStore) {
+		table := newTable(t, api, dynamodb.TokensTable)
+		return dynamodb.NewDevelopers(api, table), dynamodb.NewDevelopers(api, table)
+	})
+}
+
 // TestABatchThatBreaksDownIsFinishedByAskingAgain lets the table fail in the
 // middle of a batch.
 func TestABatchThatBreaksDownIsFinishedByAskingAgain(t *testing.T) {
@@ -459,33 +467,5 @@ func BenchmarkAuthenticate(b *testing.B) {
 		if _, err := authenticator.Authenticate(b.Context(), token.Reveal()); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-func TestTokensOfASignInThatEndedAreRemoved(t *testing.T) {
-	api := dynamodb.Connect(standin.Config(standin.DynamoDB(t)))
-	store := dynamodb.NewDevelopers(api, newTable(t, api, dynamodb.TokensTable))
-	_, kept := addAlice(t, store)
-	now := time.Now()
-	for _, token := range []struct {
-		label   string
-		expires time.Time
-	}{{"sign-in", now.Add(time.Hour)}, {"sign-in", now.Add(3 * time.Hour)}, {"laptop", now.Add(time.Hour)}} {
-		_, c, err := developer.Issue(rand.Reader, kept.Developer, token.label, now, token.expires)
-		succeeds(t, err)
-		succeeds(t, store.AddToken(t.Context(), c))
-	}
-	for _, want := range []int{1, 0} { // again it finds none
-		removed, err := store.RemoveExpiredTokens(t.Context(), kept.Developer, "sign-in", now.Add(2*time.Hour))
-		if removed != want || err != nil {
-			t.Errorf("removed %d, %v; want %d", removed, err, want)
-		}
-	}
-	left, err := store.Tokens(t.Context(), kept.Developer)
-	if len(left) != 3 || err != nil {
-		t.Errorf("%d tokens are left, %v; want 3", len(left), err)
-	}
-	if removed, err := store.RemoveExpiredTokens(t.Context(), "nobody", "sign-in", now); removed != 0 || err != nil {
-		t.Errorf("of nobody: %d, %v", removed, err)
 	}
 }

@@ -252,30 +252,41 @@ func (d *developerItem) rotate(old string, fresh developer.Credential, until tim
 	return nil
 }
 
-// RemoveExpiredTokens implements signin.Store. The claims of the tokens go after
-// them, as RemoveDeveloper says.
-func (s *Developers) RemoveExpiredTokens(ctx context.Context, owner, label string, before time.Time) (removed int, err error) {
-	var gone []string
-	d, err := s.change(ctx, owner, func(d *developerItem) error {
-		removed, gone = 0, nil
-		for id, token := range d.Tokens {
-			if token.Label == label && token.Expires > 0 && token.Expires < keptTime(before) {
-				gone = append(gone, tokenKeys(id, token.Hash)...)
-				delete(d.Tokens, id)
-				removed++
-			}
-		}
-		if removed == 0 {
-			return errUnchanged
-		}
-		return nil
-	})
-	if isNotFound(err) {
-		return 0, nil
-	}
+// AddTokenAndTidy implements developer.Tidier. The claims of the tokens that are
+// deleted go after them, as RemoveDeveloper says.
+func (s *Developers) AddTokenAndTidy(ctx context.Context, token developer.Credential, tidy developer.Tidy) error {
+	d, err := s.load(ctx, token.Developer)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	s.abandon(ctx, d.id(), gone)
-	return removed, nil
+	var gone []string
+	err = s.claiming(ctx, place{d.id(), d.Team}, rand.Text(), tokenClaims(token), func() error {
+		_, err := s.change(ctx, d.id(), func(d *developerItem) error {
+			gone = d.tidy(tidy, token.Created)
+			return d.add(token)
+		})
+		return err
+	})
+	if err == nil {
+		s.abandon(ctx, d.id(), gone)
+	}
+	return err
+}
+
+// tidy ends and deletes tokens, and returns the keys of the claims of the deleted.
+func (d *developerItem) tidy(tidy developer.Tidy, at time.Time) (gone []string) {
+	ended, deleted := tidy(d.tokens())
+	for _, id := range ended {
+		if token, found := d.Tokens[id]; found && (token.Expires == 0 || token.Expires > keptTime(at)) {
+			token.Expires = keptTime(at)
+			d.Tokens[id] = token
+		}
+	}
+	for _, id := range deleted {
+		if token, found := d.Tokens[id]; found {
+			gone = append(gone, tokenKeys(id, token.Hash)...)
+			delete(d.Tokens, id)
+		}
+	}
+	return gone
 }

@@ -3,6 +3,7 @@ package oldtable
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 	// opposite. An item that has neither is enabled.
 	Enabled  Field = "enabled"
 	Disabled Field = "disabled"
+	// Expires is when the token ends: a date, a time, or seconds or milliseconds
+	// since 1970 UTC. One that has none, or 0, does not end.
+	Expires Field = "expires"
 )
 
 // usual are the names of attributes, as plainName returns them, the better ones
@@ -35,6 +39,7 @@ var usual = map[Field][]string{
 	Team:      {"team", "group"},
 	Enabled:   {"enabled", "active", "status"},
 	Disabled:  {"disabled"},
+	Expires:   {"expires", "expiresat", "expiry", "expiration", "validuntil", "ttl"},
 }
 
 // partitionKey often holds the token, and as often something else.
@@ -48,7 +53,7 @@ func ParseMapping(given map[string]string) (Mapping, error) {
 	m := Mapping{}
 	for field, attribute := range given {
 		if usual[Field(field)] == nil {
-			return nil, fmt.Errorf("%q is nothing that an attribute can be mapped to: use token, developer, name, team, enabled or disabled", field)
+			return nil, fmt.Errorf("%q is nothing that an attribute can be mapped to: use token, developer, name, team, enabled, disabled or expires", field)
 		}
 		if attribute == "" {
 			return nil, fmt.Errorf("the attribute for %s has no name", field)
@@ -61,7 +66,7 @@ func ParseMapping(given map[string]string) (Mapping, error) {
 // entry is an item that was understood.
 type entry struct {
 	id, name, team string
-	token          developer.Token
+	token          HeldToken
 	enabled        bool
 	attributes     map[Field]string // where each field was found
 }
@@ -83,26 +88,67 @@ func (m Mapping) understand(item map[string]types.AttributeValue) (e entry, why 
 			texts[field], e.attributes[field] = text, attribute
 		}
 	}
+	e.id = nameable(texts[Developer])
 	for _, needed := range []Field{Token, Developer} {
 		if texts[needed] == "" {
 			return e, fmt.Sprintf("no %s: '--map %s=ATTRIBUTE' names its attribute", needed, needed)
 		}
 	}
-	if e.token = developer.Token(texts[Token]); m[Token] == "" && plainName(e.attributes[Token]) == partitionKey && strings.ContainsAny(texts[Token], "#@") {
+	token := developer.Token(texts[Token])
+	if m[Token] == "" && plainName(e.attributes[Token]) == partitionKey && strings.ContainsAny(texts[Token], "#@") {
 		return e, fmt.Sprintf("%q holds no bare token: '--map token=ATTRIBUTE' names the attribute that does", e.attributes[Token])
 	}
-	if err := developer.CheckImported(e.token); err != nil {
+	if err := developer.CheckImported(token); err != nil {
 		return e, fmt.Sprintf("%q: %v", e.attributes[Token], err)
 	}
 	if e.enabled, why = isEnabled(texts, e.attributes); why != "" {
 		return e, why
 	}
+	expires, known := moment(texts[Expires])
+	if !known {
+		return e, fmt.Sprintf("%q has a value that is no time", e.attributes[Expires])
+	}
 	d, err := developer.New(texts[Developer], texts[Name], texts[Team], time.Time{})
 	if err != nil { // which quotes values
 		return e, "the developer, name or team cannot be kept: " + strings.Join(attributesOf(e.attributes, Developer, Name, Team), ", ")
 	}
-	e.id, e.name, e.team = d.ID, d.Name, texts[Team]
+	e.id, e.name, e.team, e.token = d.ID, d.Name, texts[Team], HeldToken{token, expires}
 	return e, ""
+}
+
+// nameable is the id that a developer's attribute holds, where it can be told of
+// an item that is not understood: what is neither an e-mail address nor too short
+// for a token may be a token, in a table whose attributes are others.
+func nameable(text string) string {
+	id, err := developer.ParseID(text)
+	if err != nil || !strings.Contains(id, "@") && developer.CheckImported(developer.Token(id)) == nil {
+		return ""
+	}
+	return id
+}
+
+// moment reads a time; zero for none. Numbers are seconds since 1970 UTC, or
+// milliseconds where seconds would be thousands of years away.
+func moment(text string) (at time.Time, known bool) {
+	if text == "" || text == "0" {
+		return time.Time{}, true
+	}
+	if number, err := strconv.ParseFloat(text, 64); err == nil {
+		const firstMillis, lastMillis = 1e11, 1e15
+		switch {
+		case number > 0 && number < firstMillis:
+			return time.UnixMilli(int64(number * 1000)).UTC(), true
+		case number >= firstMillis && number < lastMillis:
+			return time.UnixMilli(int64(number)).UTC(), true
+		}
+		return time.Time{}, false
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime, time.DateOnly} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at.UTC(), true
+		}
+	}
+	return time.Time{}, false
 }
 
 // find returns the attribute that holds a field; empty when none does.

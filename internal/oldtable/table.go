@@ -48,7 +48,14 @@ type Person struct {
 	// Enabled is false when every item of theirs is disabled.
 	Enabled bool
 	// Tokens are those of their enabled items; of all where none is enabled.
-	Tokens []developer.Token
+	Tokens []HeldToken
+}
+
+// HeldToken is a token that somebody has.
+type HeldToken struct {
+	Token developer.Token
+	// Expires is when it ends; zero means never.
+	Expires time.Time
 }
 
 // LeftOut is a kind of items that were not understood.
@@ -57,6 +64,9 @@ type LeftOut struct {
 	Items int
 	// Attributes are the names of all attributes that such an item has.
 	Attributes []string
+	// Developers are whose they are, sorted, where that can be told without telling
+	// what may be a token.
+	Developers []string
 	// Why says what is missing or wrong.
 	Why string
 }
@@ -101,7 +111,7 @@ type collector struct {
 // holder is a person whose items are still being read.
 type holder struct {
 	Person
-	enabled, disabled []developer.Token
+	enabled, disabled []HeldToken
 }
 
 func (c *collector) add(item map[string]types.AttributeValue) {
@@ -113,7 +123,11 @@ func (c *collector) add(item map[string]types.AttributeValue) {
 		if c.leftOut[key] == nil {
 			c.leftOut[key] = &LeftOut{Attributes: names, Why: why}
 		}
-		c.leftOut[key].Items++
+		left := c.leftOut[key]
+		left.Items++
+		if at, there := slices.BinarySearch(left.Developers, e.id); e.id != "" && !there {
+			left.Developers = slices.Insert(left.Developers, at, e.id)
+		}
 		return
 	}
 	for field, name := range e.attributes {
@@ -151,7 +165,7 @@ func (c *collector) table() Table {
 		if !p.Enabled {
 			p.Tokens = p.disabled
 		} else if n := len(p.disabled); n > 0 {
-			c.leftOut["disabled\x00"+id] = &LeftOut{Items: n, Why: fmt.Sprintf("disabled, while %s has others that are enabled", id)}
+			c.leftOut["disabled\x00"+id] = &LeftOut{Items: n, Developers: []string{id}, Why: fmt.Sprintf("disabled, while %s has others that are enabled", id)}
 		}
 		t.People = append(t.People, p.Person)
 	}

@@ -3,15 +3,16 @@ package oldtable_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
-	"codex-proxy/internal/developer"
 	"codex-proxy/internal/oldtable"
 )
 
@@ -79,7 +80,7 @@ func TestAttributesAreFoundByTheirUsualNames(t *testing.T) {
 		"a number for an id":    {item{"token": text(token), "user_id": number("17")}, nil, oldtable.Person{ID: "17", Enabled: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.want.Tokens = []developer.Token{token}
+			c.want.Tokens = []oldtable.HeldToken{{Token: token}}
 			table := read(t, c.mapping, c.item)
 			if diff := cmp.Diff([]oldtable.Person{c.want}, table.People); diff != "" {
 				t.Errorf("people (-want +got):\n%s\nleft out: %+v", diff, table.LeftOut)
@@ -94,17 +95,19 @@ func TestWhatIsNotUnderstoodIsLeftOutWithoutItsValues(t *testing.T) {
 		item item
 		want string
 	}{
-		"no token":              {item{"user": user, "total": number("12345")}, "no token"},
-		"no developer":          {item{"token": text(token)}, "no developer"},
-		"an empty developer":    {item{"token": text(token), "user": text(" ")}, "no developer"},
-		"a short token":         {item{"token": text("hidden"), "user": user}, `"token": a token to import has at least 16 characters`},
-		"a token with a blank":  {item{"token": text("hidden hidden hidden"), "user": user}, `"token": a token holds no spaces`},
-		"a key of another kind": {item{"pk": text("hidden#hidden-hidden"), "user": user}, `"pk" holds no bare token`},
-		"no id":                 {item{"token": text(token), "user": text("hidden hidden")}, `cannot be kept: "user"`},
-		"an unprintable name":   {item{"token": text(token), "user": user, "name": text("hidden\x1b")}, `cannot be kept: "user", "name"`},
-		"an unknown status":     {item{"token": text(token), "user": user, "status": text("hidden")}, `"status" has a value that says neither`},
-		"a muddled yes or no":   {item{"token": text(token), "user": user, "disabled": text("active")}, `"disabled" has a value that says neither`},
-		"a token that is a map": {item{"token": &types.AttributeValueMemberM{Value: item{"hidden": user}}, "user": user}, `"token" is neither text`},
+		"no token":               {item{"user": user, "total": number("12345")}, "no token"},
+		"no developer":           {item{"token": text(token)}, "no developer"},
+		"an empty developer":     {item{"token": text(token), "user": text(" ")}, "no developer"},
+		"a checksum of ours":     {item{"token": text("codexproxy_hiddenhi_" + strings.Repeat("z", 33)), "user": user}, `"token": the token has the very form of this proxy's own`},
+		"a short token":          {item{"token": text("hidden"), "user": user}, `"token": a token to import has at least 16 characters`},
+		"a token with a blank":   {item{"token": text("hidden hidden hidden"), "user": user}, `"token": a token holds no spaces`},
+		"a key of another kind":  {item{"pk": text("hidden#hidden-hidden"), "user": user}, `"pk" holds no bare token`},
+		"no id":                  {item{"token": text(token), "user": text("hidden hidden")}, `cannot be kept: "user"`},
+		"an unprintable name":    {item{"token": text(token), "user": user, "name": text("hidden\x1b")}, `cannot be kept: "user", "name"`},
+		"an unknown status":      {item{"token": text(token), "user": user, "status": text("hidden")}, `"status" has a value that says neither`},
+		"a muddled yes or no":    {item{"token": text(token), "user": user, "disabled": text("active")}, `"disabled" has a value that says neither`},
+		"an end that is no time": {item{"token": text(token), "user": user, "expires_at": text("hidden")}, `"expires_at" has a value that is no time`},
+		"a token that is a map":  {item{"token": &types.AttributeValueMemberM{Value: item{"hidden": user}}, "user": user}, `"token" is neither text`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := read(t, nil, c.item, c.item)
@@ -115,10 +118,46 @@ func TestWhatIsNotUnderstoodIsLeftOutWithoutItsValues(t *testing.T) {
 			if left.Items != 2 || len(left.Attributes) != len(c.item) || !strings.Contains(left.Why, c.want) {
 				t.Errorf("left out: %+v, want two because of %q", left, c.want)
 			}
-			if all := left.Why + strings.Join(left.Attributes, " "); strings.Contains(all, "hidden") || strings.Contains(all, token) || strings.Contains(all, "12345") {
+			if c.item["user"] == user && !slices.Equal(left.Developers, []string{"alice"}) {
+				t.Errorf("it is told of %v, want alice", left.Developers)
+			}
+			if all := left.Why + strings.Join(left.Attributes, " ") + strings.Join(left.Developers, " "); strings.Contains(all, "hidden") || strings.Contains(all, token) || strings.Contains(all, "12345") {
 				t.Errorf("it quotes a value: %s", all)
 			}
 		})
+	}
+}
+
+func TestATokenKeepsItsEndByWhateverNameAndForm(t *testing.T) {
+	end := time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC)
+	for name, attributes := range map[string]item{
+		"a date":       {"expires": text("2027-01-31")},
+		"a time":       {"expiresAt": text("2027-01-31T01:00:00+01:00")},
+		"seconds":      {"ttl": number("1801353600")},
+		"milliseconds": {"valid_until": number("1801353600000")},
+		"as text":      {"expires_at": text("1801353600")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			attributes["token"], attributes["user"] = text(token), text("alice")
+			table := read(t, nil, attributes)
+			if len(table.People) != 1 || !table.People[0].Tokens[0].Expires.Equal(end) {
+				t.Errorf("people: %+v, left out: %+v", table.People, table.LeftOut)
+			}
+		})
+	}
+	if table := read(t, nil, item{"token": text(token), "user": text("alice"), "ttl": number("0")}); len(table.People) != 1 || !table.People[0].Tokens[0].Expires.IsZero() {
+		t.Errorf("a token without an end: %+v", table)
+	}
+}
+
+func TestWhatMayBeATokenIsNotTold(t *testing.T) {
+	for user, named := range map[string]bool{
+		"alice@example.com": true, "alice": true, "codexproxy_Zm9vYmFyYmF6": false, "a-login-of-16-char": false,
+	} {
+		table := read(t, nil, item{"token": text("too short"), "user": text(user)})
+		if got := slices.Contains(table.LeftOut[0].Developers, user); got != named {
+			t.Errorf("%s is told: %v, want %v", user, got, named)
+		}
 	}
 }
 
@@ -128,8 +167,8 @@ func TestTheTokensOfDisabledItemsStayOutWhileOthersWork(t *testing.T) {
 	}
 	table := read(t, nil, of("1", "bob", false), of("2", "alice", false), of("3", "Alice", true), of("4", "bob", false), of("5", "alice", true))
 	want := []oldtable.Person{
-		{ID: "alice", Name: "Name 2", Enabled: true, Tokens: []developer.Token{token + "3", token + "5"}},
-		{ID: "bob", Name: "Name 1", Tokens: []developer.Token{token + "1", token + "4"}},
+		{ID: "alice", Name: "Name 2", Enabled: true, Tokens: []oldtable.HeldToken{{Token: token + "3"}, {Token: token + "5"}}},
+		{ID: "bob", Name: "Name 1", Tokens: []oldtable.HeldToken{{Token: token + "1"}, {Token: token + "4"}}},
 	}
 	if diff := cmp.Diff(want, table.People); diff != "" {
 		t.Errorf("people (-want +got):\n%s", diff)

@@ -120,13 +120,13 @@ func TestALongListOfErrorsIsCutAndCounted(t *testing.T) {
 
 func TestTokensAreReadAndNeverQuoted(t *testing.T) {
 	const token = "sk-tokens-from-elsewhere-0001"
-	entries, err := roster.ReadTokens(strings.NewReader("note;developer;api key\nold laptop;Alice@example.com;" + token + "\n;bob;" + token + "2\n"))
+	entries, err := roster.ReadTokens(strings.NewReader("note;developer;api key\nold laptop;Alice@example.com;" + token + "\n;bob;codexproxy_" + token + "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]roster.TokenEntry{
 		{Line: 2, Developer: "alice@example.com", Token: token, Note: "old laptop"},
-		{Line: 3, Developer: "bob", Token: token + "2"},
+		{Line: 3, Developer: "bob", Token: "codexproxy_" + token},
 	}, entries); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
@@ -135,7 +135,7 @@ func TestTokensAreReadAndNeverQuoted(t *testing.T) {
 		"also where it could be one": {token + ",alice\n", "line 1: a token to import has at least 16 characters"},
 		"a token that is too short":  {"alice," + token[:15] + "\n", "line 1: a token to import has at least 16"},
 		"a token with a blank":       {"alice," + token + " x\n", "line 1: a token holds no spaces"},
-		"a token with a typo":        {"alice,codexproxy_" + token + "\n", "line 1: a token has 53 characters"},
+		"a token with a typo":        {"alice,codexproxy_elsewher_" + strings.Repeat("0", 33) + "\n", "line 1: the token has the very form of this proxy's own"},
 		"no token":                   {"developer,token\nalice\n", "line 2: a token to import has at least 16"},
 		"the same token twice":       {"alice," + token + "\nbob," + token + "\n", "line 2: the same token is on line 1 already"},
 		"quotes that do not match":   {"alice,\"" + token + "\n", "line 1: its quotes do not match"},

@@ -19,15 +19,8 @@ type Store interface {
 	Developer(ctx context.Context, id string) (developer.Developer, error)
 	AddDeveloper(ctx context.Context, d developer.Developer, tokens ...developer.Credential) error
 	UpdateDeveloper(ctx context.Context, id string, change func(*developer.Developer) error) (developer.Developer, error)
-	AddToken(ctx context.Context, token developer.Credential) error
-	// RemoveExpiredTokens deletes the tokens of a developer with a label that
-	// ended before a time, and returns how many they were.
-	RemoveExpiredTokens(ctx context.Context, developer, label string, before time.Time) (int, error)
+	developer.Tidier
 }
-
-// expiredKept is how long a token that ended is kept, so that whoever still uses
-// it reads that it has expired and not that it is unknown.
-const expiredKept = 24 * time.Hour
 
 // granted is what a sign-in gives.
 type granted struct {
@@ -69,7 +62,7 @@ func (d *desk) admit(ctx context.Context, p person) (granted, error) {
 	if !expires.After(now) {
 		return granted{}, refusal.Token("sign_in_token", fmt.Sprintf("the ID token was made at %s, and what it gives would have ended %s later. Run 'codex-proxy login'.", made.UTC().Format(time.RFC3339), d.config.TokenLife))
 	}
-	token, credential, err := developer.Issue(rand.Reader, id, Label, now, expires)
+	token, credential, err := developer.IssueOnce(rand.Reader, p.Proof, id, Label, now, expires)
 	if err != nil {
 		return granted{}, err
 	}
@@ -83,15 +76,61 @@ func (d *desk) admit(ctx context.Context, p person) (granted, error) {
 		}
 		// Someone was quicker: another sign-in, or an administrator.
 		out.isNew = false
-		out.developer, err = d.keep(ctx, id, team, now)
+		if out.developer, err = d.keep(ctx, id, team, now); errors.Is(err, developer.ErrNotFound) {
+			return granted{}, errUsed // the other is under way, with this very ID token
+		}
 	}
 	if err != nil {
 		return granted{}, err
 	}
-	if _, err := d.store.RemoveExpiredTokens(ctx, id, Label, now.Add(-expiredKept)); err != nil {
-		return granted{}, err
+	if err = d.store.AddTokenAndTidy(ctx, credential, tidy(now)); errors.Is(err, developer.ErrExists) {
+		return granted{}, errUsed
 	}
-	return out, d.store.AddToken(ctx, credential)
+	return out, err
+}
+
+// errUsed refuses a second token for one ID token.
+var errUsed = refusal.Token("sign_in_used", "this ID token was used already, and one ID token gives one token. Get another from the issuer: run 'codex-proxy login'.")
+
+const (
+	// expiredKept is how long a token that ended is kept, so that whoever still uses
+	// it reads that it has expired and not that it is unknown.
+	expiredKept = 24 * time.Hour
+	// maxLive is how many tokens of sign-ins a developer has at once, on all of their
+	// machines; a further one ends the oldest.
+	maxLive = 20
+	// maxKept is how many are kept with those that ended, as all of a developer's
+	// tokens are read with each request.
+	maxKept = 200
+)
+
+// tidy makes room for one more token of a sign-in: those that ended long ago go, and
+// the oldest of too many. Tokens that came otherwise stay as they are.
+func tidy(now time.Time) developer.Tidy {
+	return func(tokens []developer.TokenInfo) (ended, deleted []string) {
+		live, over := []string{}, []string{} // from old to new
+		for _, t := range tokens {
+			switch state := t.State(now); {
+			case t.Label != Label:
+			case state == "active" || state == "rotated":
+				live = append(live, t.ID)
+			case !t.Expires.IsZero() && t.Expires.Before(now.Add(-expiredKept)):
+				deleted = append(deleted, t.ID)
+			default:
+				over = append(over, t.ID)
+			}
+		}
+		if more := len(live) - (maxLive - 1); more > 0 {
+			ended, live = live[:more], live[more:]
+		}
+		if more := len(over) + len(ended) + len(live) - (maxKept - 1); more > 0 {
+			deleted = append(deleted, over[:min(more, len(over))]...)
+			if rest := more - len(over); rest > 0 {
+				deleted, ended = append(deleted, ended[:rest]...), ended[rest:]
+			}
+		}
+		return ended, deleted
+	}
 }
 
 // identify returns the id of the developer whom the person is.

@@ -41,6 +41,9 @@ type person struct {
 	Issued             time.Time
 	// Nonce is what the sign-in was begun with.
 	Nonce string
+	// Proof is what the issuer has signed: all of the claims, as they were written. It
+	// is the same however the text of the ID token around it is varied.
+	Proof []byte
 }
 
 // unreachableError says that the issuer could not be asked, so that nothing is
@@ -181,8 +184,9 @@ func (i *issuer) verify(ctx context.Context, idToken string) (person, error) {
 	if claims.AuthorizedParty != "" && claims.AuthorizedParty != i.config.ClientID {
 		return person{}, fmt.Errorf("it was made for %q (azp)", claims.AuthorizedParty)
 	}
+	var signed json.RawMessage
 	var all map[string]json.RawMessage
-	if err := token.Claims(&all); err != nil {
+	if err := errors.Join(token.Claims(&signed), token.Claims(&all)); err != nil {
 		return person{}, fmt.Errorf("read its claims: %w", err)
 	}
 	groups, err := readGroups(all[i.config.GroupsClaim])
@@ -192,7 +196,7 @@ func (i *issuer) verify(ctx context.Context, idToken string) (person, error) {
 	_, elsewhere := claims.Elsewhere[i.config.GroupsClaim]
 	return person{
 		Email: claims.Email, IsUnverified: claims.EmailVerified.isFalse, Name: strings.TrimSpace(claims.Name),
-		Groups: groups, AreGroupsElsewhere: elsewhere, Issued: token.IssuedAt, Nonce: token.Nonce,
+		Groups: groups, AreGroupsElsewhere: elsewhere, Issued: token.IssuedAt, Nonce: token.Nonce, Proof: signed,
 	}, nil
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 // Label is what tokens made by a sign-in are labelled with.
-const Label = "sign-in"
+const Label = developer.SignInLabel
 
 // Config is the [oidc] table of the settings.
 type Config struct {

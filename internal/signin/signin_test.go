@@ -3,16 +3,20 @@ package signin_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/signin"
@@ -258,16 +262,24 @@ func TestASignInNeverEnablesWhoIsDisabled(t *testing.T) {
 	}
 }
 
+// byHand adds alice, with a token that an administrator has issued.
+func (d *desk) byHand(label string, life time.Duration) developer.Credential {
+	d.t.Helper()
+	_, credential, err := developer.Issue(rand.Reader, alice.Email, label, d.now(), d.now().Add(life))
+	if err == nil {
+		var added developer.Developer
+		added, err = developer.New(alice.Email, "", "", d.now())
+		err = errors.Join(err, d.store.AddDeveloper(d.t.Context(), added, credential))
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return credential
+}
+
 func TestEndedSignInTokensDoNotPileUp(t *testing.T) {
 	d := newDesk(t, nil)
-	d.signIn(alice)
-	_, byHand, err := developer.Issue(bytes.NewReader(bytes.Repeat([]byte("random"), 100)), alice.Email, "laptop", d.now(), d.now().Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := d.store.AddToken(t.Context(), byHand); err != nil {
-		t.Fatal(err)
-	}
+	byHand := d.byHand("laptop", time.Hour)
 	for range 100 {
 		d.pass(time.Hour)
 		d.signIn(alice)
@@ -306,22 +318,129 @@ func TestAStoreThatIsDownIsNotASignInThatIsWrong(t *testing.T) {
 	d.mustRefuse(d.show(d.issuer.IDToken(t, alice, d.now(), nil)), http.StatusServiceUnavailable, "proxy_unavailable", "Try again")
 }
 
-func TestManySignInsAtOnceAddOneDeveloper(t *testing.T) {
-	d := newDesk(t, nil)
-	idToken := d.issuer.IDToken(t, alice, d.now(), nil)
+// showAtOnce shows several ID tokens at once, and returns the statuses.
+func (d *desk) showAtOnce(idTokens ...string) []int {
+	statuses := make([]int, len(idTokens))
 	var all sync.WaitGroup
-	for range 8 {
+	for i, idToken := range idTokens {
 		all.Go(func() {
 			request := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/oidc/token", nil)
 			request.Header.Set("Authorization", "Bearer "+idToken)
 			w := httptest.NewRecorder()
 			d.service.ServeHTTP(w, request)
-			if w.Code != http.StatusOK {
-				t.Errorf("status %d: %s", w.Code, w.Body)
-			}
+			statuses[i] = w.Code
 		})
 	}
 	all.Wait()
+	return statuses
+}
+
+func TestManySignInsAtOnceAddOneDeveloper(t *testing.T) {
+	d := newDesk(t, nil)
+	var idTokens []string
+	for range 8 {
+		idTokens = append(idTokens, d.issuer.IDToken(t, alice, d.now(), nil))
+	}
+	for _, status := range d.showAtOnce(idTokens...) {
+		if status != http.StatusOK {
+			t.Errorf("status %d", status)
+		}
+	}
+	if all, err := d.store.Developers(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("developers: %+v, %v", all, err)
+	}
+}
+
+func TestOneIDTokenGivesOneToken(t *testing.T) {
+	d := newDesk(t, nil)
+	idToken := d.issuer.IDToken(t, alice, d.now(), nil)
+	statuses := d.showAtOnce(slices.Repeat([]string{idToken}, 8)...)
+	slices.Sort(statuses)
+	if diff := cmp.Diff(append([]int{200}, slices.Repeat([]int{401}, 7)...), statuses); diff != "" {
+		t.Errorf("statuses (-want +got):\n%s", diff)
+	}
+	used := func(what, idToken string) {
+		t.Helper()
+		d.mustRefuse(d.show(idToken), http.StatusUnauthorized, "sign_in_used", "used already")
+		tokens, err := d.store.Tokens(t.Context(), alice.Email)
+		if err != nil || len(tokens) != 1 {
+			t.Errorf("%s: there are %d tokens, %v", what, len(tokens), err)
+		}
+	}
+	used("again", idToken)
+	// The same in other words: what pads the last character of each part is no part of
+	// what is signed.
+	parts := strings.Split(idToken, ".")
+	for i, part := range parts {
+		for _, last := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+			varied := slices.Clone(parts)
+			varied[i] = part[:len(part)-1] + string(last)
+			if w := d.show(strings.Join(varied, ".")); w.Code == http.StatusOK {
+				t.Fatalf("with another last character in part %d it gives another token", i)
+			}
+		}
+	}
+	tokens, err := d.store.Tokens(t.Context(), alice.Email)
+	if err != nil || len(tokens) != 1 {
+		t.Fatalf("there are %d tokens, %v", len(tokens), err)
+	}
+	if _, err := d.store.RevokeToken(t.Context(), tokens[0].ID, d.now()); err != nil {
+		t.Fatal(err)
+	}
+	used("after the token was revoked", idToken)
+	d.pass(59 * time.Minute)
+	used("to its end", idToken)
+	d.signIn(alice)
+}
+
+func TestTheOldestOfTooManySignInsEnds(t *testing.T) {
+	d := newDesk(t, func(c *signin.Config) { c.TokenLife = 24 * time.Hour })
+	byHand := d.byHand("laptop", time.Hour*24)
+	var given []string
+	for range 25 {
+		d.pass(time.Second)
+		given = append(given, d.signIn(alice).Token)
+	}
+	for i, token := range given {
+		_, err := d.authenticate(token)
+		var refused *developer.TokenError
+		if ended := errors.As(err, &refused) && refused.Reason == developer.TokenExpired; ended != (i < 5) {
+			t.Errorf("the token %d of 25: %v", i, err)
+		}
+	}
+	if info, err := d.store.Token(t.Context(), byHand.ID); err != nil || info.State(d.now()) != "active" {
+		t.Errorf("the token that was issued by hand: %+v, %v", info, err)
+	}
+}
+
+func TestALoopOfSignInsDoesNotPileUp(t *testing.T) {
+	d := newDesk(t, nil)
+	byHand := d.byHand("laptop", time.Hour)
+	var loop developer.Batch
+	for i := range 2000 { // as an earlier release has kept them
+		_, credential, err := developer.Issue(rand.Reader, alice.Email, signin.Label, d.now().Add(time.Duration(i)*time.Millisecond), d.now().Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		loop.Tokens = append(loop.Tokens, credential)
+	}
+	if err := d.store.ApplyBatch(t.Context(), loop); err != nil {
+		t.Fatal(err)
+	}
+	d.pass(time.Minute)
+	for range 2 {
+		d.signIn(alice)
+	}
+	tokens, err := d.store.Tokens(t.Context(), alice.Email)
+	live := 0
+	for _, token := range tokens {
+		if token.State(d.now()) == "active" && token.ID != byHand.ID {
+			live++
+		}
+	}
+	if err != nil || len(tokens) != 201 || live != 20 {
+		t.Errorf("%d tokens are kept, %d of sign-ins live; %v", len(tokens), live, err)
+	}
 }
 
 func TestSettingsThatCannotBeMeantAreRefused(t *testing.T) {

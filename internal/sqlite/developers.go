@@ -67,6 +67,7 @@ type Developers struct {
 var (
 	_ developer.Store   = (*Developers)(nil)
 	_ developer.Batcher = (*Developers)(nil)
+	_ developer.Tidier  = (*Developers)(nil)
 	_ invite.Store      = (*Developers)(nil)
 )
 

@@ -52,6 +52,13 @@ func TestDevelopersKeepTheStoresContract(t *testing.T) {
 	})
 }
 
+func TestTidyingKeepsTheStoresContract(t *testing.T) {
+	developertest.RunTidy(t, func(t *testing.T) (server, other developertest.TidyStore) {
+		path := filepath.Join(t.TempDir(), "developers.db")
+		return openDevelopers(t, path), openDevelopers(t, path)
+	})
+}
+
 func TestDevelopersKeepTheStoresContractBetweenProcesses(t *testing.T) {
 	developertest.RunShared(t, func(t *testing.T) (server, command developer.Store) {
 		path := filepath.Join(t.TempDir(), "developers.db")

@@ -122,19 +122,45 @@ func (s *Developers) RotateToken(ctx context.Context, old string, fresh develope
 	})
 }
 
-// RemoveExpiredTokens implements signin.Store.
-func (s *Developers) RemoveExpiredTokens(ctx context.Context, owner, label string, before time.Time) (removed int, err error) {
-	err = s.db.Write(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE developer = ? AND label = ? AND expires > 0 AND expires < ?`,
-			owner, label, keptTime(before))
+// AddTokenAndTidy implements developer.Tidier.
+func (s *Developers) AddTokenAndTidy(ctx context.Context, token developer.Credential, tidy developer.Tidy) error {
+	return s.db.Write(ctx, func(tx *sql.Tx) error {
+		tokens, err := tokensWithin(ctx, tx, token.Developer)
 		if err != nil {
 			return err
 		}
-		n, err := result.RowsAffected()
-		removed = int(n)
-		return err
+		ended, deleted := tidy(tokens)
+		for _, id := range ended {
+			if _, err := tx.ExecContext(ctx, `UPDATE tokens SET expires = ?1 WHERE id = ?2 AND developer = ?3 AND (expires = 0 OR expires > ?1)`,
+				keptTime(token.Created), id, token.Developer); err != nil {
+				return err
+			}
+		}
+		for _, id := range deleted {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = ? AND developer = ?`, id, token.Developer); err != nil {
+				return err
+			}
+		}
+		return insertToken(ctx, tx, token)
 	})
-	return removed, err
+}
+
+// tokensWithin returns a developer's tokens as a transaction sees them, from old to
+// new.
+func tokensWithin(ctx context.Context, tx *sql.Tx, owner string) (tokens []developer.TokenInfo, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT `+tokenColumns+` FROM tokens t WHERE t.developer = ? ORDER BY t.created, t.id`, owner)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() // what it could say, rows.Err says
+	for rows.Next() {
+		token, err := scanToken(rows)
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, token)
+	}
+	return tokens, rows.Err()
 }
 
 // SetLastUsed implements developer.Store.

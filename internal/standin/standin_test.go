@@ -124,12 +124,9 @@ func signIn(t *testing.T, developers signin.Store) {
 	check(t, developers.AddDeveloper(ctx, d, issue(t, d.ID, time.Now().Add(time.Minute))))
 	_, err = developers.UpdateDeveloper(ctx, d.ID, func(d *developer.Developer) error { d.Name = "Bob"; return nil })
 	check(t, err)
-	removed, err := developers.RemoveExpiredTokens(ctx, d.ID, "", time.Now().Add(time.Hour))
-	check(t, err)
-	if removed != 1 {
-		t.Errorf("%d tokens are removed, want 1", removed)
-	}
-	check(t, developers.AddToken(ctx, issue(t, d.ID, time.Time{})))
+	check(t, developers.AddTokenAndTidy(ctx, issue(t, d.ID, time.Time{}), func(tokens []developer.TokenInfo) (ended, deleted []string) {
+		return nil, []string{tokens[0].ID}
+	}))
 }
 
 func issue(t *testing.T, owner string, expires time.Time) developer.Credential {

@@ -10,6 +10,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,7 +136,7 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 }
 
 // renew gets a new token of the proxy's by the refresh token.
-func (c *Client) renew(ctx context.Context, place place) (onboard.SignedIn, error) {
+func (c *Client) renew(ctx context.Context, place place) (got onboard.SignedIn, err error) {
 	kept, refresh, err := place.load(ctx)
 	if err != nil {
 		return onboard.SignedIn{}, c.explain(err)
@@ -144,30 +145,64 @@ func (c *Client) renew(ctx context.Context, place place) (onboard.SignedIn, erro
 	if err != nil {
 		return onboard.SignedIn{}, err
 	}
+	for _, wait := range secondLooks {
+		if err := pause(ctx, wait); err != nil {
+			return onboard.SignedIn{}, err
+		}
+		var proof proof
+		if proof, err = c.refresh(ctx, place, kept, issuer, refresh); err != nil {
+			return onboard.SignedIn{}, c.explain(err)
+		}
+		refresh = cmp.Or(proof.refresh, refresh)
+		got, err = onboard.NewProxy(c.Address).SignIn(ctx, proof.id)
+		if no := (*onboard.Refused)(nil); !errors.As(err, &no) || no.Reason != usedReason {
+			break
+		}
+	}
+	no := (*onboard.Refused)(nil)
+	if err != nil && (!errors.As(err, &no) || no.Status >= 500) {
+		return got, &unreachableError{err}
+	}
+	return got, err
+}
+
+// usedReason is the proxy's word for an ID token that was used already.
+const usedReason = "sign_in_used"
+
+// secondLooks are the waits before each time that the issuer is asked for an ID token,
+// as the proxy takes each once: an issuer that is asked twice within a second may give
+// the same.
+var secondLooks = [...]time.Duration{0, 0, 1100 * time.Millisecond}
+
+func pause(ctx context.Context, wait time.Duration) error {
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// refresh gets an ID token by the refresh token, and keeps the next one of these.
+func (c *Client) refresh(ctx context.Context, place place, kept signIn, issuer *issuer, refresh string) (proof, error) {
 	proof, err := issuer.refresh(ctx, refresh)
 	if errors.Is(err, ErrSignInNeeded) {
 		// Codex asks again and again; the issuer has said all there is to say.
 		err = errors.Join(err, place.end(ctx, kept, err))
 	}
 	if err != nil {
-		return onboard.SignedIn{}, c.explain(err)
+		return proof, err
 	}
 	// Before anything else can fail: the one before may be used up.
 	if proof.refresh != "" && proof.refresh != refresh {
 		if _, _, err := place.save(ctx, kept, proof.refresh, kept.KeptIn == inKeyring); err != nil {
-			return onboard.SignedIn{}, err
+			return proof, err
 		}
 	}
 	if proof.id == "" {
-		return onboard.SignedIn{}, fmt.Errorf("the issuer %s gives no ID token when it is asked to renew one: tell whoever runs the proxy", kept.Issuer)
+		return proof, fmt.Errorf("the issuer %s gives no ID token when it is asked to renew one: tell whoever runs the proxy", kept.Issuer)
 	}
-	got, err := onboard.NewProxy(c.Address).SignIn(ctx, proof.id)
-	if no := (*onboard.Refused)(nil); err != nil && !errors.As(err, &no) {
-		return got, &unreachableError{err}
-	} else if err != nil && no.Status >= 500 {
-		return got, &unreachableError{err}
-	}
-	return got, err
+	return proof, nil
 }
 
 // explain adds what to do where only the developer can help.

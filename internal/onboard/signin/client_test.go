@@ -41,6 +41,8 @@ type world struct {
 	mu    sync.Mutex
 	ahead time.Duration
 	down  bool // the proxy
+	lose  int  // how many answers of the proxy's get lost
+	steal int  // how many ID tokens somebody else shows first
 }
 
 func newWorld(t *testing.T) *world {
@@ -63,6 +65,13 @@ func newWorld(t *testing.T) *world {
 		w.mu.Unlock()
 		if down {
 			panic(http.ErrAbortHandler)
+		}
+		if r.Method == http.MethodPost && w.count(&w.lose) {
+			service.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		if r.Method == http.MethodPost && w.count(&w.steal) {
+			service.ServeHTTP(httptest.NewRecorder(), r)
 		}
 		service.ServeHTTP(answer, r)
 	}))
@@ -91,6 +100,21 @@ func (w *world) setProxyDown(down bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down = down
+}
+
+// count takes one of what is to happen; false where nothing is left.
+func (w *world) count(left *int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*left--
+	return *left >= 0
+}
+
+// next says what happens to the coming ID tokens.
+func (w *world) next(lose, steal int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lose, w.steal = lose, steal
 }
 
 // login signs in through the issuer's browser.
@@ -326,6 +350,34 @@ func TestAnOutageIsRiddenOutWhileTheTokenIsGood(t *testing.T) {
 	}
 	w.setProxyDown(false)
 	w.mustToken() // the refresh token that was rotated before the proxy failed is kept
+}
+
+func TestATokenThatGotLostOnItsWayLocksNobodyOut(t *testing.T) {
+	w := newWorld(t)
+	first := w.mustLogin(nil).Token
+	w.pass(57 * time.Minute)
+	w.next(1, 0)
+	if w.mustToken() != first {
+		t.Error("another token came from nowhere")
+	}
+	w.next(1, 0)
+	w.pass(3 * time.Minute)
+	if _, err := w.Token(t.Context()); err == nil || errors.Is(err, ErrSignInNeeded) {
+		t.Errorf("with the answer lost: %v", err)
+	}
+	if w.mustToken() == first {
+		t.Error("a token that has ended is handed out")
+	}
+}
+
+func TestAnIDTokenThatWasUsedIsFollowedByAnother(t *testing.T) {
+	w := newWorld(t)
+	first := w.mustLogin(nil).Token
+	w.pass(time.Hour)
+	w.next(0, 1)
+	if w.mustToken() == first || w.issuer.Refreshes() != 2 {
+		t.Errorf("%d refreshes, want 2", w.issuer.Refreshes())
+	}
 }
 
 func TestWhoIsDisabledReadsTheProxysSentence(t *testing.T) {

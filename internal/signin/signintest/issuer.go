@@ -155,7 +155,7 @@ func (i *Issuer) IDToken(t testing.TB, u User, made time.Time, changed map[strin
 	t.Helper()
 	claims := map[string]any{
 		"iss": i.URL, "sub": u.Email, "aud": []string{ClientID}, "iat": made.Unix(), "exp": made.Add(time.Hour).Unix(),
-		"email": u.Email, "email_verified": !u.IsUnverified, "name": u.Name, "groups": u.Groups,
+		"jti": rand.Text(), "email": u.Email, "email_verified": !u.IsUnverified, "name": u.Name, "groups": u.Groups,
 	}
 	maps.Copy(claims, changed)
 	maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
