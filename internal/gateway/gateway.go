@@ -123,10 +123,11 @@ func DefaultLimits() Limits {
 type Gateway struct {
 	Config
 
-	running running
-	live    live
-	sockets sockets
-	buffers *buffers
+	running   running
+	live      live
+	sockets   sockets
+	buffers   *buffers
+	catalogue catalogue
 }
 
 // New returns a Gateway. Run its Watch for as long as it serves.
@@ -153,6 +154,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	who, no := g.authenticate(r, &e)
 	if no != nil {
 		g.turnAway(w, r, e, began, no)
+		return
+	}
+	if isCatalogueCall(r) {
+		g.serveCatalogue(w, r, e)
 		return
 	}
 	talk := g.converse(who, e.Session)
