@@ -59,8 +59,8 @@ func (g *Gateway) serveCatalogue(w http.ResponseWriter, r *http.Request, e excha
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Request-Id", e.ID)
 	_, _ = w.Write(list) // the asker may be gone
-	g.Log.DebugContext(r.Context(), "list of models given to Codex", "id", e.ID, "developer", e.Developer, "token", e.TokenID,
-		"client", e.Client, "bytes", len(list))
+	g.Log.DebugContext(r.Context(), "list of models given to Codex",
+		"id", e.ID, "developer", e.Developer, "token", e.TokenID, "client", e.Client, "bytes", len(list))
 }
 
 // catalogueOf returns the list for a key: the one at hand, which is renewed behind

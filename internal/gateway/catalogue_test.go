@@ -48,11 +48,13 @@ func TestCodexIsGivenOpenAIsModelsInTheShapeThatItReads(t *testing.T) {
 	_, plain := f.do(f.request("GET", "/v1/models", nil))
 	f.exchanges(1)
 	for _, path := range []string{
-		"/v1/models?client_version=0.171.0", "/models?client_version=0.171.0", "/v1/models?client_version=99.0.0-alpha.1%2Bnext&x=1", "/v1/models?client_version=",
+		"/v1/models?client_version=0.171.0", "/models?client_version=0.171.0",
+		"/v1/models?client_version=99.0.0-alpha.1%2Bnext&x=1", "/v1/models?client_version=",
 	} {
 		response, body := f.do(f.request("GET", path, nil))
-		if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/json" || response.Header.Get("X-Request-Id") == "" {
-			t.Fatalf("%s is answered with %d %v", path, response.StatusCode, response.Header)
+		header := response.Header
+		if response.StatusCode != http.StatusOK || header.Get("Content-Type") != "application/json" || header.Get("X-Request-Id") == "" {
+			t.Fatalf("%s is answered with %d %v", path, response.StatusCode, header)
 		}
 		var want, got map[string]any
 		if err := errors.Join(json.Unmarshal(plain, &want), json.Unmarshal(body, &got)); err != nil {
@@ -86,8 +88,11 @@ func TestACatalogueCallIsNoExchangeAndUsesUpNoRate(t *testing.T) {
 func TestOnlyCodexsOwnCallIsAnsweredByTheProxy(t *testing.T) {
 	f := newFixture(t, options{})
 	requests := []*http.Request{
-		f.request("GET", "/v1/models", nil), f.request("GET", "/v1/models?limit=1", nil), f.request("GET", "/v1/models/gpt-5?client_version=1", nil),
-		f.request("POST", "/v1/models?client_version=1", strings.NewReader("{}")), f.request("HEAD", "/v1/models?client_version=1", nil),
+		f.request("GET", "/v1/models", nil),
+		f.request("GET", "/v1/models?limit=1", nil),
+		f.request("GET", "/v1/models/gpt-5?client_version=1", nil),
+		f.request("POST", "/v1/models?client_version=1", strings.NewReader("{}")),
+		f.request("HEAD", "/v1/models?client_version=1", nil),
 	}
 	for _, r := range requests {
 		f.do(r)
@@ -100,18 +105,22 @@ func TestOnlyCodexsOwnCallIsAnsweredByTheProxy(t *testing.T) {
 
 func TestACatalogueCallIsRefusedAsAnExchangeIs(t *testing.T) {
 	f := newFixture(t, options{})
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*http.Request)
 		status int
 		reason string
 	}{
-		{"no token", func(r *http.Request) { r.Header.Del("Authorization") }, 401, "token_missing"},
-		{"an unknown token", func(r *http.Request) { r.Header.Set("Authorization", "Bearer legacy-token-of-nobody") }, 401, "token_unknown"},
-		{"a web page", func(r *http.Request) { r.Header.Set("Origin", "https://evil.example.com") }, 403, "origin_refused"},
+		{"no token", header("Authorization", ""), 401, "token_missing"},
+		{"an unknown token", header("Authorization", "Bearer legacy-token-of-nobody"), 401, "token_unknown"},
+		{"a web page", header("Origin", "https://evil.example.com"), 403, "origin_refused"},
 		{"a disabled developer", func(*http.Request) { f.setEnabled("alice@example.com", false) }, 401, "token_disabled"},
 	} {
-		if response, body := f.askForModels(c.change); response.StatusCode != c.status || response.Header.Get("X-Codex-Proxy-Refusal") != c.reason {
+		response, body := f.askForModels(c.change)
+		if response.StatusCode != c.status || response.Header.Get("X-Codex-Proxy-Refusal") != c.reason {
 			t.Errorf("%s: %d %v %s", c.name, response.StatusCode, response.Header, body)
 		}
 	}
@@ -167,7 +176,8 @@ func TestCodexStartsAsWellWhereUpstreamHasNoListOfModels(t *testing.T) {
 			if deadline, ok := r.Context().Deadline(); !ok || time.Until(deadline) > 3*time.Second {
 				t.Errorf("upstream may take until %v", deadline)
 			}
-			return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+			answer := io.NopCloser(strings.NewReader(body))
+			return &http.Response{StatusCode: status, Header: http.Header{}, Body: answer, Request: r}, nil
 		}
 	}
 	for name, upstream := range map[string]roundTrip{
@@ -189,7 +199,8 @@ func TestCodexStartsAsWellWhereUpstreamHasNoListOfModels(t *testing.T) {
 			})})
 			for range 3 {
 				response, body := f.askForModels()
-				if list := readModels(t, body); response.StatusCode != http.StatusOK || len(list.Data)+len(*list.Models) > 0 || list.Object != "list" {
+				list := readModels(t, body)
+				if response.StatusCode != http.StatusOK || len(list.Data)+len(*list.Models) > 0 || list.Object != "list" {
 					t.Errorf("answered with %d %s", response.StatusCode, body)
 				}
 			}

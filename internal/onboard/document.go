@@ -105,6 +105,7 @@ func (s Settings) chosen() Upstream { return s.ModelProviders[s.ModelProvider] }
 
 // Upstream is one of config.toml's providers.
 type Upstream struct {
+	Name               string `toml:"name"`
 	BaseURL            string `toml:"base_url"`
 	WireAPI            string `toml:"wire_api"`
 	EnvKey             string `toml:"env_key"`
