@@ -37,6 +37,9 @@ const (
 
 const byteOrderMark = "\xef\xbb\xbf"
 
+// openAI is the one name whose provider Codex takes for OpenAI.
+const openAI = "OpenAI"
+
 // providerKey is the name under which config.toml knows the proxy.
 const providerKey = "codex-proxy"
 
