@@ -291,6 +291,14 @@ func (s said) must(t *testing.T, want string) {
 	}
 }
 
+// quiet fails the test when Codex printed an error on the way to its answer.
+func (s said) quiet(t *testing.T) {
+	t.Helper()
+	if strings.Contains(s.err, "ERROR") {
+		t.Errorf("codex printed an error:\n%s", s.err)
+	}
+}
+
 // output is a log that is written and read at once.
 type output struct {
 	mu sync.Mutex

@@ -66,7 +66,9 @@ func TestCodexAnswersAfterTheSetupScript(t *testing.T) {
 				t.Errorf("the script said:\n%s", out)
 			}
 			p.openai.Play(simulated.Say("Hello Alice"))
-			c.run("say hello").must(t, "Hello Alice")
+			s := c.run("say hello")
+			s.must(t, "Hello Alice")
+			s.quiet(t)
 
 			c.pipe(shell, address, "--uninstall")
 			after, err := os.ReadFile(config)

@@ -189,7 +189,9 @@ func TestCodexAnswersOnceItsMachineIsSetUp(t *testing.T) {
 					t.Fatalf("setup exited with %d and said:\n%s", code, out)
 				}
 				asked := len(p.openai.Received())
-				m.run("say hello").must(t, "Hello from Codex")
+				s := m.run("say hello")
+				s.must(t, "Hello from Codex")
+				s.quiet(t)
 				posts, frames := 0, 0
 				for _, r := range p.openai.Received()[asked:] {
 					switch {

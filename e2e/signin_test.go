@@ -134,7 +134,9 @@ func TestCodexAnswersThroughASignIn(t *testing.T) {
 			o := newOrganisation(t, time.Hour, webSocket)
 			o.setUp()
 			o.openai.Play(simulated.Say("Hello Alice"))
-			o.run("say hello").must(t, "Hello Alice")
+			s := o.run("say hello")
+			s.must(t, "Hello Alice")
+			s.quiet(t)
 			if _, err := os.Lstat(filepath.Join(o.codexHome(), "codex-proxy-token")); err == nil {
 				t.Error("there is a token file, although no token is to stay")
 			}

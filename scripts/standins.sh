@@ -5,7 +5,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-if ! node -e "require('./e2e/node_modules/dynalite/package.json').version === require('./e2e/package.json').dependencies.dynalite || process.exit(1)" 2>/dev/null; then
+if ! node -e "
+	for (const [name, version] of Object.entries(require('./e2e/package.json').dependencies))
+		if (require('./e2e/node_modules/' + name + '/package.json').version !== version) process.exit(1)
+" 2>/dev/null; then
 	npm ci --prefix e2e --no-audit --no-fund --loglevel=error
 fi
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	web "codex-proxy/internal/console"
+	"codex-proxy/internal/onboard/script"
 	"codex-proxy/internal/simulated"
 	"codex-proxy/internal/upstream"
 )
@@ -31,6 +33,8 @@ func (cmd *demoCommand) Run(c *console) error {
 	if c.settings.Data == defaultData {
 		c.settings.Data = "demo-data"
 	}
+	// The simulated one answers what Codex asks of OpenAI alone.
+	cmd.ProviderName = cmp.Or(cmd.ProviderName, script.OpenAI)
 	log := cmd.logger(c)
 	openai := simulated.New(simulated.Options{Pace: cmd.Pace})
 	defer openai.Close()
@@ -98,7 +102,7 @@ Ask something as alice@example.com:
 
 Or point your own Codex at it, for one run:
   CODEX_PROXY_TOKEN=%[3]s codex exec --skip-git-repo-check \
-    -c model_provider=demo -c 'model_providers.demo={name="demo",base_url="http://%[2]s/v1",env_key="CODEX_PROXY_TOKEN",wire_api="responses"}' \
+    -c model_provider=demo -c 'model_providers.demo={name="OpenAI",base_url="http://%[2]s/v1",env_key="CODEX_PROXY_TOKEN",wire_api="responses"}' \
     'Say hello'
 
 Then look, in a browser:

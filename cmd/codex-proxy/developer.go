@@ -45,7 +45,7 @@ func (*developerAddCommand) Help() string {
     model_provider = "codex-proxy"
 
     [model_providers.codex-proxy]
-    name = "codex-proxy"
+    name = "OpenAI" # where the proxy is in front of OpenAI, else "codex-proxy"
     base_url = "http://127.0.0.1:8080/v1"
     env_key = "CODEX_PROXY_TOKEN"
     wire_api = "responses"`

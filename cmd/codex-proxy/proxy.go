@@ -86,7 +86,13 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if err != nil {
 		return nil, misuse("--endpoints: %v", err)
 	}
-	p.scripts = script.Handler(script.Config{PublicURL: s.PublicURL, WebSocket: s.WebSocket == "on", Version: version})
+	providerName, err := s.providerName(o.upstream)
+	if err != nil {
+		return nil, err
+	}
+	p.scripts = script.Handler(script.Config{
+		PublicURL: s.PublicURL, WebSocket: s.WebSocket == "on", ProviderName: providerName, Version: version,
+	})
 	if p.book, err = c.settings.priceBook(); err != nil {
 		return nil, err
 	}

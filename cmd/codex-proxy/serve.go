@@ -8,10 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime"
 	"time"
 
 	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/onboard/script"
+	"codex-proxy/internal/upstream"
 )
 
 // serveCommand runs the proxy.
@@ -33,6 +36,8 @@ type serverSettings struct {
 	WebSocket string `name:"websocket" help:"Carry Codex's WebSocket, or answer 426 so that it uses plain HTTP." enum:"on,off" default:"on"`
 	Console   string `help:"Serve the console under /console/ and its API under /api/v1/." enum:"on,off" default:"on"`
 
+	ProviderName string `help:"Name that Codex's provider gets from the setup scripts and 'codex-proxy setup'. Only as OpenAI does it search the web, and let OpenAI compact sessions. By default OpenAI where --upstream is OpenAI's API, else codex-proxy." placeholder:"NAME"`
+
 	MaxBody         int64         `help:"Largest request body, in MiB, as sent and as decoded." default:"512" placeholder:"MIB"`
 	MaxFrame        int64         `help:"Largest WebSocket message, in MiB." default:"64" placeholder:"MIB"`
 	MaxSockets      int           `help:"Most WebSockets that one token may have open at once; 0 is no bound. At the limit the one that was idle for longest is closed, or, if all are at work, a new one is answered 426, so that Codex uses plain HTTP." default:"256" placeholder:"COUNT"`
@@ -43,6 +48,22 @@ type serverSettings struct {
 	ShutdownTimeout time.Duration `help:"How long running streams may go on after SIGTERM." default:"5m" placeholder:"DURATION"`
 	LogFormat       string        `help:"Form of the log on standard error." enum:"text,json" default:"text"`
 	LogLevel        string        `help:"Least severe log entries that are printed." enum:"debug,info,warn,error" default:"info"`
+}
+
+// providerName is the name that Codex's provider gets: the one that was set, else
+// OpenAI's where that is upstream. Others lack what Codex asks of OpenAI, and a
+// session that cannot be compacted is lost.
+func (s *serverSettings) providerName(address *url.URL) (string, error) {
+	switch {
+	case s.ProviderName != "":
+		if err := script.CheckProviderName(s.ProviderName); err != nil {
+			return "", misuse("--provider-name: %v", err)
+		}
+		return s.ProviderName, nil
+	case upstream.IsOpenAI(address):
+		return script.OpenAI, nil
+	}
+	return script.AnyProvider, nil
 }
 
 // limits returns the gateway's limits.

@@ -44,10 +44,14 @@ func (cmd *setupCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if cmd.Print {
-		return onboard.PrintManaged(c.stdout, address, cmd.SignIn)
-	}
 	proxy := onboard.NewProxy(address)
+	if cmd.Print {
+		offer, err := proxy.Offer(c.ctx)
+		if err != nil {
+			return fmt.Errorf("%w. The blocks say what the proxy serves, so it is asked", bare(err))
+		}
+		return onboard.PrintManaged(c.stdout, address, offer, cmd.SignIn)
+	}
 	provider, token, err := cmd.provider(c, home, address, proxy)
 	if err != nil {
 		return fmt.Errorf("%w. Nothing was changed", bare(err))
@@ -56,7 +60,7 @@ func (cmd *setupCommand) Run(c *console) error {
 	if err != nil {
 		return fmt.Errorf("%w. Nothing was changed", bare(err))
 	}
-	provider.BaseURL, provider.WebSocket = address.BaseURL(), offer.WebSocket
+	provider.Name, provider.BaseURL, provider.WebSocket = offer.ProviderName, address.BaseURL(), offer.WebSocket
 	kept := token
 	if cmd.SignIn {
 		kept = ""

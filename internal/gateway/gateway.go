@@ -132,10 +132,11 @@ func DefaultLimits() Limits {
 type Gateway struct {
 	Config
 
-	running running
-	live    live
-	sockets sockets
-	buffers *buffers
+	running   running
+	live      live
+	sockets   sockets
+	buffers   *buffers
+	catalogue catalogue
 }
 
 // New returns a Gateway. Run its Watch for as long as it serves.
@@ -162,6 +163,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	who, no := g.authenticate(r, &e)
 	if no != nil {
 		g.turnAway(w, r, e, began, no)
+		return
+	}
+	if isCatalogueCall(r) {
+		g.serveCatalogue(w, r, e)
 		return
 	}
 	talk := g.converse(who, e.Session)

@@ -15,7 +15,7 @@ func installed(t *testing.T, arrange func(dir string)) Home {
 	t.Helper()
 	home := Home(t.TempDir())
 	arrange(string(home))
-	change, err := PlanSetup(home, proxied(true), testToken)
+	change, err := PlanSetup(home, proxied(true, ""), testToken)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestUninstallRemovesAConfigThatSetupMadeAndKeepsAnEmptyOne(t *testing.T) {
 
 func TestASecondSetupMakesNoSecondBackup(t *testing.T) {
 	home := installed(t, func(dir string) { place(t, filepath.Join(dir, "config.toml"), "a = 1\n", 0o600) })
-	change, err := PlanSetup(home, proxied(false), "another")
+	change, err := PlanSetup(home, proxied(false, ""), "another")
 	if err != nil {
 		t.Fatal(err)
 	}

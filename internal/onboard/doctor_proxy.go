@@ -102,7 +102,7 @@ func (d *Doctor) examineWhoami(ctx context.Context, proxy *Proxy, token string, 
 }
 
 // examineWebSocket opens the WebSocket that Codex would open, and closes it.
-func (d *Doctor) examineWebSocket(ctx context.Context, proxy *Proxy, token string, configured bool, add func(Finding)) {
+func (d *Doctor) examineWebSocket(ctx context.Context, proxy *Proxy, token string, settings Settings, add func(Finding)) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	began := d.Now()
@@ -111,8 +111,9 @@ func (d *Doctor) examineWebSocket(ctx context.Context, proxy *Proxy, token strin
 	switch {
 	case status == http.StatusSwitchingProtocols:
 		f.Verdict, f.Detail = OK, "opens"
-		if !configured {
-			f.Verdict, f.Detail, f.Fix = Warn, "opens, but Codex is configured not to use it", "run 'codex-proxy setup'"
+		if !settings.chosen().SupportsWebSockets {
+			f.Verdict, f.Detail = Warn, "opens, but Codex is configured not to use it"
+			f.Fix = settings.mend("supports_websockets = true")
 		}
 	case status == http.StatusUpgradeRequired:
 		f.Verdict, f.Detail = OK, "not served here (426): Codex uses plain HTTP at once"

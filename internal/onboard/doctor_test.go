@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 const testToken = "codexproxy_abcdefgh_test"
@@ -18,6 +20,7 @@ const testToken = "codexproxy_abcdefgh_test"
 // fakeProxy is what a codex-proxy shows a developer's machine. Its fields change
 // what it says.
 type fakeProxy struct {
+	name    string
 	whoami  string
 	date    string
 	upgrade int
@@ -30,7 +33,8 @@ func (p fakeProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.Method + " " + r.URL.Path {
 	case "GET /setup.json":
-		fmt.Fprint(w, `{"base_url":"https://proxy.example.com/v1","websocket":true,"version":"test"}`)
+		const about = `{"base_url":"https://proxy.example.com/v1","websocket":true,"provider_name":%q,"version":"test"}`
+		fmt.Fprintf(w, about, p.name)
 	case "GET /whoami":
 		if r.Header.Get("Authorization") != "Bearer "+testToken {
 			w.Header().Set("X-Codex-Proxy-Refusal", "token_unknown")
@@ -41,6 +45,12 @@ func (p fakeProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprint(w, p.whoami)
 	case "GET /v1/responses":
+		if p.upgrade == http.StatusSwitchingProtocols {
+			if conn, err := websocket.Accept(w, r, nil); err == nil {
+				_ = conn.CloseNow()
+			}
+			return
+		}
 		w.WriteHeader(p.upgrade)
 	case "POST /v1/responses":
 		p.answer(w, r)
@@ -51,6 +61,7 @@ func (p fakeProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func healthyProxy() fakeProxy {
 	return fakeProxy{
+		name:    "OpenAI",
 		whoami:  `{"developer":"alice@example.com","name":"Alice","team":"platform","token_id":"abcdefgh"}`,
 		upgrade: http.StatusUpgradeRequired,
 		answer: func(w http.ResponseWriter, _ *http.Request) {
@@ -74,14 +85,16 @@ func examine(t *testing.T, p fakeProxy, change func(*Doctor)) map[string]Finding
 	roots.AddCert(server.Certificate())
 	dir := t.TempDir()
 	codex := filepath.Join(dir, "codex")
-	if err := os.WriteFile(codex, []byte("#!/bin/sh\necho codex-cli 0.169.0\n"), 0o700); err != nil {
+	if err := os.WriteFile(codex, []byte("#!/bin/sh\necho codex-cli 0.171.0\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	d := &Doctor{
 		Home: Home(filepath.Join(dir, ".codex")), System: filepath.Join(dir, "etc"), Codex: codex, Now: time.Now, RootCAs: roots,
 		Getenv: func(name string) string { return map[string]string{"HOME": dir}[name] },
 	}
-	plan, err := PlanSetup(d.Home, Provider{BaseURL: address.BaseURL(), WebSocket: true, TokenCommand: PrintCommand(d.Home.TokenFile())}, testToken)
+	provider := Offer{ProviderName: p.name, WebSocket: true}.Provider(address)
+	provider.TokenCommand = PrintCommand(d.Home.TokenFile())
+	plan, err := PlanSetup(d.Home, provider, testToken)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +119,9 @@ func examine(t *testing.T, p fakeProxy, change func(*Doctor)) map[string]Finding
 
 func TestAHealthyMachineIsFoundHealthy(t *testing.T) {
 	found := examine(t, healthyProxy(), nil)
-	for _, check := range []string{"config", "token file", "codex", "reach", "tls", "clock", "token", "websocket", "answer"} {
+	for _, check := range []string{
+		"config", "token file", "codex", "reach", "tls", "clock", "token", "provider", "websocket", "answer",
+	} {
 		if f := found[check]; f.Verdict != OK {
 			t.Errorf("%s: %+v", check, f)
 		}
@@ -139,7 +154,7 @@ func TestWhatIsWrongIsNamedWithItsFix(t *testing.T) {
 			p.whoami = fmt.Sprintf(`{"developer":"alice@example.com","expires":%q}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 		}, check: "token", verdict: Warn, says: "expires at"},
 		{name: "no Codex", machine: func(d *Doctor) { d.Codex = filepath.Join(string(d.Home), "none") }, check: "codex", verdict: Fail, says: "does not run"},
-		{name: "another Codex", machine: func(d *Doctor) { write(d, d.Codex, "#!/bin/sh\necho codex-cli 9.9.9\n") }, check: "codex", verdict: Warn, says: "9.9.9"},
+		{name: "another Codex", machine: func(d *Doctor) { write(d, d.Codex, "#!/bin/sh\necho codex-cli 0.99.0\n") }, check: "codex", verdict: Warn, says: "older"},
 		{name: "an authority that is not trusted", machine: func(d *Doctor) { d.RootCAs = x509.NewCertPool() }, check: "reach", verdict: Fail, says: "does not trust"},
 		{name: "a certificate that ends soon", machine: func(d *Doctor) {
 			soon := time.Date(2084, 1, 25, 0, 0, 0, 0, time.UTC) // httptest's certificate ends on 2084-01-29
@@ -231,5 +246,123 @@ func TestLeftoversAreFoundInEveryShell(t *testing.T) {
 	want := "the environment variable OPENAI_BASE_URL; .profile, line 1; .bashrc, line 1; .config/fish/config.fish, line 1; .config/powershell/Microsoft.PowerShell_profile.ps1, line 1; .codex/auth.json"
 	if got := strings.Join(places, "; "); got != want {
 		t.Errorf("found\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestANewerCodexThanWasTriedIsNoFault(t *testing.T) {
+	for version, want := range map[string]struct {
+		verdict Verdict
+		says    string
+	}{
+		"0.169.0":         {OK, "known to work"},
+		"0.171.0":         {OK, "known to work"},
+		"0.170.3":         {OK, "expected to work"},
+		"0.171.1":         {OK, "newer than what was tried (0.171.0), expected to work"},
+		"0.172.0-alpha.4": {OK, "newer than what was tried (0.171.0), expected to work"},
+		"0.1000.0":        {OK, "newer than what was tried (0.171.0), expected to work"},
+		"1.0.0+build.7":   {OK, "newer than what was tried (0.171.0), expected to work"},
+		"0.168.9":         {Warn, "older than what was tried"},
+		"0.99.0":          {Warn, "older than what was tried"},
+		"nightly":         {Warn, "is not understood"},
+		"1.2":             {Warn, "is not understood"},
+		"":                {Warn, "is not understood"},
+	} {
+		f := judgeVersion(version)
+		if f.Verdict != want.verdict || !strings.Contains(f.Detail, want.says) || (f.Fix == "") != (f.Verdict == OK) {
+			t.Errorf("of version %q it says %+v, want %s and %q", version, f, want.verdict, want.says)
+		}
+		if strings.Contains(f.Fix, "@openai/codex@") {
+			t.Errorf("of version %q it advises a certain one: %s", version, f.Fix)
+		}
+	}
+}
+
+// TestTheProviderThatCodexUsesIsExamined lets the developer have made one by hand,
+// beside the one of setup, which Codex does not look at then.
+func TestTheProviderThatCodexUsesIsExamined(t *testing.T) {
+	const (
+		webSockets  = "supports_websockets = true\n"
+		namedOpenAI = "name = \"OpenAI\"\n"
+		namedP      = "name = \"p\"\n"
+		builtIn     = "openai_base_url = \"PROXY\"\n"
+		byCommand   = "[model_providers.p.auth]\ncommand = \"echo\"\nargs = [\"" + testToken + "\"]\n"
+		ours        = "[model_providers.codex-proxy]\nbase_url = \"http://127.0.0.1:1/v1\"\n" + namedOpenAI + webSockets
+	)
+	byHand := func(lines string) string {
+		return "model_provider = \"p\"\n[model_providers.p]\nwire_api = \"responses\"\nbase_url = \"PROXY\"\n" + lines
+	}
+	for _, c := range []struct {
+		name, config, proxy string
+		want                map[string]Verdict
+		fixes               map[string]string
+	}{
+		{
+			name: "with WebSockets", config: byHand(namedOpenAI + webSockets + byCommand), proxy: "OpenAI",
+			want: map[string]Verdict{
+				"config": OK, "token command": OK, "token": OK, "provider": OK, "websocket": OK, "answer": OK,
+			},
+		},
+		{
+			name: "without, beside ours", config: byHand(namedP+byCommand) + ours, proxy: "OpenAI",
+			want: map[string]Verdict{"config": OK, "provider": Warn, "websocket": Warn, "answer": OK},
+			fixes: map[string]string{
+				"websocket": "set supports_websockets = true in [model_providers.p]",
+				"provider":  "set name = \"OpenAI\" in [model_providers.p]",
+			},
+		},
+		{
+			name: "taken for OpenAI, which it is not", config: byHand(namedOpenAI + webSockets + byCommand), proxy: "codex-proxy",
+			want:  map[string]Verdict{"provider": Warn},
+			fixes: map[string]string{"provider": "set name = \"codex-proxy\" in [model_providers.p]"},
+		},
+		{
+			name: "at an older proxy", config: byHand(namedP + webSockets + byCommand), proxy: "",
+			want: map[string]Verdict{"config": OK, "websocket": OK, "answer": OK, "provider": ""},
+		},
+		{
+			name:   "a command that prints nothing",
+			config: byHand("[model_providers.p.auth]\ncommand = \"true\"\n"), proxy: "OpenAI",
+			want: map[string]Verdict{"token command": Fail, "websocket": ""},
+		},
+		{
+			name: "without a token, beside an address of the built-in one", config: builtIn + byHand(""), proxy: "OpenAI",
+			want: map[string]Verdict{"config": Fail},
+		},
+		{
+			name: "the built-in one", config: builtIn, proxy: "OpenAI",
+			want: map[string]Verdict{
+				"config": OK, "login": OK, "token": OK, "provider": OK, "websocket": OK, "answer": OK, "leftover": "",
+			},
+		},
+		{
+			name: "the built-in one where OpenAI is not", config: builtIn, proxy: "codex-proxy",
+			want: map[string]Verdict{"provider": Warn},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := healthyProxy()
+			p.name, p.upgrade = c.proxy, http.StatusSwitchingProtocols
+			found := examine(t, p, func(d *Doctor) {
+				before, err := d.Home.ReadConfig()
+				if err != nil {
+					t.Fatal(err)
+				}
+				settings, err := ReadSettings(before)
+				if err != nil {
+					t.Fatal(err)
+				}
+				place(t, d.Home.Config(), strings.ReplaceAll(c.config, "PROXY", settings.Proxy().BaseURL), 0o600)
+				place(t, d.Home.Auth(), `{"OPENAI_API_KEY":"`+testToken+`"}`, 0o600)
+				if err := os.Remove(d.Home.TokenFile()); err != nil {
+					t.Fatal(err)
+				}
+			})
+			for check, want := range c.want {
+				f := found[check]
+				if fix := c.fixes[check]; f.Verdict != want || !strings.Contains(f.Fix, fix) {
+					t.Errorf("%s: %+v, want %q and the fix %q", check, f, want, fix)
+				}
+			}
+		})
 	}
 }

@@ -100,11 +100,20 @@ type Settings struct {
 // Proxy is the provider that setup makes; it is zero when there is none.
 func (s Settings) Proxy() Upstream { return s.ModelProviders[providerKey] }
 
-// chosen is the provider that Codex uses; it is zero for the built-in one.
-func (s Settings) chosen() Upstream { return s.ModelProviders[s.ModelProvider] }
+// isBuiltIn tells whether Codex uses its own provider, whose table has a reserved key.
+func (s Settings) isBuiltIn() bool { return s.ModelProvider == "" || s.ModelProvider == "openai" }
+
+// chosen is the provider that Codex uses, whoever has written it.
+func (s Settings) chosen() Upstream {
+	if s.isBuiltIn() {
+		return Upstream{Name: openAI, BaseURL: s.OpenAIBaseURL, SupportsWebSockets: true}
+	}
+	return s.ModelProviders[s.ModelProvider]
+}
 
 // Upstream is one of config.toml's providers.
 type Upstream struct {
+	Name               string `toml:"name"`
 	BaseURL            string `toml:"base_url"`
 	WireAPI            string `toml:"wire_api"`
 	EnvKey             string `toml:"env_key"`

@@ -2,6 +2,7 @@ package onboard
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,9 @@ import (
 
 // Provider is how Codex is to reach the proxy.
 type Provider struct {
+	// Name is what Codex calls it. It searches the web and compacts sessions at the
+	// provider only where the name is "OpenAI". Empty is the name of its table.
+	Name string
 	// BaseURL ends in /v1.
 	BaseURL string
 	// WebSocket says that the proxy serves WebSockets.
@@ -32,6 +36,9 @@ const (
 )
 
 const byteOrderMark = "\xef\xbb\xbf"
+
+// openAI is the one name whose provider Codex takes for OpenAI.
+const openAI = "OpenAI"
 
 // providerKey is the name under which config.toml knows the proxy.
 const providerKey = "codex-proxy"
@@ -102,6 +109,9 @@ func selection() string {
 	return beginLine + "model_provider = " + quote(providerKey) + "\n" + endLine
 }
 
+// name is what Codex calls the provider.
+func (p Provider) name() string { return cmp.Or(p.Name, providerKey) }
+
 // table is the second block: it says what the provider is.
 func (p Provider) table() string {
 	var out strings.Builder
@@ -118,15 +128,15 @@ func (p Provider) Tables() string {
 		args = append(args, quote(arg))
 	}
 	tables := fmt.Sprintf(`[model_providers.%[1]s]
-name = "%[1]s"
-base_url = %[2]s
+name = %[2]s
+base_url = %[3]s
 wire_api = "responses"
-supports_websockets = %[3]t
+supports_websockets = %[4]t
 
 [model_providers.%[1]s.auth]
-command = %[4]s
-args = [%[5]s]
-`, providerKey, quote(p.BaseURL), p.WebSocket, quote(p.TokenCommand[0]), strings.Join(args, ", "))
+command = %[5]s
+args = [%[6]s]
+`, providerKey, quote(p.name()), quote(p.BaseURL), p.WebSocket, quote(p.TokenCommand[0]), strings.Join(args, ", "))
 	if p.TokenTimeout > 0 {
 		tables += fmt.Sprintf("timeout_ms = %d\n", p.TokenTimeout.Milliseconds())
 	}
@@ -141,8 +151,9 @@ func (p Provider) verify(result []byte) error {
 		return fmt.Errorf("a provider cannot be added to this file: %w", err)
 	}
 	chosen := got.ModelProviders[providerKey]
-	if got.ModelProvider != providerKey || chosen.BaseURL != p.BaseURL || !slices.Equal(append([]string{chosen.Auth.Command}, chosen.Auth.Args...), p.TokenCommand) {
-		return fmt.Errorf("a provider cannot be added to this file: the address %q or the path %q cannot be written in TOML", p.BaseURL, p.TokenCommand[len(p.TokenCommand)-1])
+	command := append([]string{chosen.Auth.Command}, chosen.Auth.Args...)
+	if got.ModelProvider != providerKey || chosen.Name != p.name() || chosen.BaseURL != p.BaseURL || !slices.Equal(command, p.TokenCommand) {
+		return fmt.Errorf("a provider cannot be added to this file: the name %q, the address %q or the path %q cannot be written in TOML", p.name(), p.BaseURL, p.TokenCommand[len(p.TokenCommand)-1])
 	}
 	return nil
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// proxied is the provider of all the cases.
-func proxied(webSocket bool) Provider {
+// proxied is the provider of the cases; an empty name is what older proxies give.
+func proxied(webSocket bool, name string) Provider {
 	return Provider{
-		BaseURL: "https://proxy.example.com/v1", WebSocket: webSocket,
+		Name: name, BaseURL: "https://proxy.example.com/v1", WebSocket: webSocket,
 		TokenCommand: []string{"cat", "/home/alice/.codex/codex-proxy-token"},
 	}
 }
@@ -25,6 +25,7 @@ type configCase struct {
 	before, after, uninstalled []byte
 	fails                      string
 	webSocket                  bool
+	providerName               string
 }
 
 func readCases(t testing.TB) []configCase {
@@ -42,6 +43,9 @@ func readCases(t testing.TB) []configCase {
 		archive := txtar.Parse(raw)
 		is := func(line string) bool { return strings.Contains(string(archive.Comment), "\n"+line+"\n") }
 		c := configCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), webSocket: !is("websocket: false")}
+		if is("provider name: OpenAI") {
+			c.providerName = "OpenAI"
+		}
 		for _, f := range archive.Files {
 			text := f.Data
 			if is("line endings: CRLF") {
@@ -74,7 +78,7 @@ func readCases(t testing.TB) []configCase {
 func TestSettingUpLeavesWhatTheCaseSays(t *testing.T) {
 	for _, c := range readCases(t) {
 		t.Run(c.name, func(t *testing.T) {
-			after, err := Setup(c.before, proxied(c.webSocket))
+			after, err := Setup(c.before, proxied(c.webSocket, c.providerName))
 			if c.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fails) {
 					t.Fatalf("setup gave the error %v, want one that says %q", err, c.fails)
@@ -87,7 +91,7 @@ func TestSettingUpLeavesWhatTheCaseSays(t *testing.T) {
 			if diff := cmp.Diff(string(c.after), string(after)); diff != "" {
 				t.Errorf("setup (-want +got):\n%s", diff)
 			}
-			again, err := Setup(after, proxied(c.webSocket))
+			again, err := Setup(after, proxied(c.webSocket, c.providerName))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,15 +122,15 @@ func FuzzUninstallIsTheWayBack(f *testing.F) {
 		if bytes.Contains(before, []byte("# codex-proxy: ")) {
 			t.Skip("set up already, or made to look so")
 		}
-		after, err := Setup(before, proxied(true))
+		after, err := Setup(before, proxied(true, ""))
 		if err != nil {
 			t.Skip("refused")
 		}
-		again, err := Setup(after, proxied(true))
+		again, err := Setup(after, proxied(true, ""))
 		if err != nil || !bytes.Equal(again, after) {
 			t.Fatalf("a second setup of %q changed %q to %q, %v", before, after, again, err)
 		}
-		moved, err := Setup(after, Provider{BaseURL: "http://127.0.0.1:1/v1", TokenCommand: []string{"cat", "/t"}})
+		moved, err := Setup(after, Provider{Name: "OpenAI", BaseURL: "http://127.0.0.1:1/v1", TokenCommand: []string{"cat", "/t"}})
 		if err != nil {
 			t.Fatalf("a move to another address fails: %v", err)
 		}
@@ -155,14 +159,14 @@ func TestSetupSaysWhichLineIsNoTOML(t *testing.T) {
 		"[model_providers]\ncodex-proxy = {}\n":    "line 2: there is a provider",
 		"model_providers.codex-proxy.name = 'x'\n": "line 1: there is a provider",
 	} {
-		if _, err := Setup([]byte(text), proxied(true)); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := Setup([]byte(text), proxied(true, "")); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("setup of %q says %v, want %q", text, err, says)
 		}
 	}
 }
 
 func TestAWindowsPathIsWrittenSoThatItReadsBack(t *testing.T) {
-	p := proxied(true)
+	p := proxied(true, "")
 	p.TokenCommand = []string{"cmd", "/d", "/c", "type", `C:\Users\Älice "A"\.codex\codex-proxy-token`}
 	out, err := Setup(nil, p)
 	if err != nil {

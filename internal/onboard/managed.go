@@ -5,15 +5,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
 
 // Managed is what a managed machine's configuration of Codex (requirements.toml)
 // says so that Codex uses the proxy whatever the developer's own files, profiles
-// and flags say. Of the provider, only how Codex gets a token is taken.
-func Managed(address Address, provider Provider) string {
-	provider.BaseURL, provider.WebSocket = address.BaseURL(), true
+// and flags say.
+func Managed(provider Provider) string {
 	return "model_provider = " + quote(providerKey) + "\n\n" + provider.Tables()
 }
 
@@ -24,14 +24,19 @@ var (
 )
 
 // PrintManaged prints what a platform engineer pastes into the configuration of
-// managed machines. Each developer's token is read from their own home directory,
-// or comes of their sign-in.
-func PrintManaged(w io.Writer, address Address, bySignIn bool) error {
-	unix := Managed(address, Provider{TokenCommand: unixTokenCommand})
-	windows := Managed(address, Provider{TokenCommand: windowsTokenCommand})
+// managed machines, for a proxy that serves what it offers. Each developer's token
+// is read from their own home directory, or comes of their sign-in.
+func PrintManaged(w io.Writer, address Address, offer Offer, bySignIn bool) error {
+	provider := offer.Provider(address)
+	managed := func(command []string, timeout time.Duration) string {
+		provider.TokenCommand, provider.TokenTimeout = command, timeout
+		return Managed(provider)
+	}
+	unix, windows := managed(unixTokenCommand, 0), managed(windowsTokenCommand, 0)
 	needs := "Each developer still needs a token in ~/.codex/codex-proxy-token, which\n# 'codex-proxy setup' or the proxy's /setup.sh puts there."
 	if bySignIn {
-		unix = Managed(address, SignInProvider("codex-proxy", address))
+		signIn := SignInProvider("codex-proxy", address)
+		unix = managed(signIn.TokenCommand, signIn.TokenTimeout)
 		windows = unix
 		needs = "codex-proxy must be in the PATH, and each developer\n# must have signed in with 'codex-proxy login'."
 	}

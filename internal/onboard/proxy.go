@@ -50,7 +50,15 @@ type Identity struct {
 type Offer struct {
 	BaseURL   string `json:"base_url"`
 	WebSocket bool   `json:"websocket"`
-	Version   string `json:"version"`
+	// ProviderName is the name that Codex's provider is to have; empty where the
+	// proxy is older than that.
+	ProviderName string `json:"provider_name"`
+	Version      string `json:"version"`
+}
+
+// Provider is the proxy as Codex's provider, but for how Codex gets a token.
+func (o Offer) Provider(address Address) Provider {
+	return Provider{Name: o.ProviderName, BaseURL: address.BaseURL(), WebSocket: o.WebSocket}
 }
 
 // Proxy is a codex-proxy as a client sees it.

@@ -3,6 +3,7 @@ package simulated
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -11,6 +12,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -58,6 +60,21 @@ func (x *turn) model(id string) {
 		}
 	}
 	x.refuse(unknownModel(id))
+}
+
+// search answers POST /v1/alpha/search, by which Codex searches the web: a page is
+// found for each question.
+func (x *turn) search() {
+	body, err := decoded(x.r, x.body)
+	if err != nil {
+		x.refuse(bodyUnreadable(err))
+		return
+	}
+	var found strings.Builder
+	for _, query := range gjson.GetBytes(body, "commands.search_query.#.q").Array() {
+		fmt.Fprintf(&found, "Simulated page about %s (https://example.com/)\n", query.Str)
+	}
+	x.json(http.StatusOK, map[string]string{"output": found.String()})
 }
 
 // embeddings answers POST /v1/embeddings, with vectors of floats.

@@ -133,6 +133,26 @@ func TestCodexCompactsItsHistory(t *testing.T) {
 	}
 }
 
+func TestCodexSearchesTheWeb(t *testing.T) {
+	sim := simulated.New(simulated.Options{Keep: 10})
+	sim.Play(
+		simulated.Answer{Calls: []simulated.Call{{
+			Name: "exec", Input: `text(JSON.stringify(await tools.web__run({search_query: [{q: "weather in Oslo"}]})))`,
+		}}},
+		simulated.Say("it rains"),
+	)
+
+	out := newCodex(t, sim, builtIn).exec(t, "look it up")
+
+	if out.stdout != "it rains\n" {
+		t.Errorf("Codex did not go on after its search:\n%s", out)
+	}
+	calls := modelCalls(sim, builtIn)
+	if got := lastOutput(calls[len(calls)-1].Body); !strings.Contains(got, "Simulated page about weather in Oslo") {
+		t.Errorf("what Codex found is %s", got)
+	}
+}
+
 // way is how Codex is told to reach the simulated OpenAI.
 type way string
 

@@ -183,6 +183,8 @@ func (x *turn) route() {
 		x.compact()
 	case path == "/v1/chat/completions" && method == http.MethodPost:
 		x.chat()
+	case path == "/v1/alpha/search" && method == http.MethodPost:
+		x.search()
 	case path == "/v1/models" && method == http.MethodGet:
 		x.models()
 	case strings.HasPrefix(path, "/v1/models/") && method == http.MethodGet:

@@ -41,6 +41,13 @@ func ParseURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
+// IsOpenAI tells whether an upstream address is that of OpenAI's API, or of one of
+// its regions.
+func IsOpenAI(address *url.URL) bool {
+	host := strings.TrimSuffix(strings.ToLower(address.Hostname()), ".")
+	return host == "api.openai.com" || strings.HasSuffix(host, ".api.openai.com")
+}
+
 // TransportOptions are the limits of waiting for upstream.
 type TransportOptions struct {
 	// AnswerTimeout bounds the wait from the request's last byte to the

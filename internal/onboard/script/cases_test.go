@@ -17,7 +17,14 @@ type configCase struct {
 	// before is nil where there is no config.toml.
 	before, after, uninstalled []byte
 	fails                      string
-	webSocket                  bool
+	serves                     serves
+}
+
+// serves is what a proxy says of itself.
+type serves struct {
+	webSocket bool
+	// providerName is empty of proxies that do not say it.
+	providerName string
 }
 
 func readCases(t *testing.T) []configCase {
@@ -34,7 +41,10 @@ func readCases(t *testing.T) []configCase {
 		}
 		archive := txtar.Parse(raw)
 		says := func(line string) bool { return strings.Contains(string(archive.Comment), "\n"+line+"\n") }
-		c := configCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), webSocket: !says("websocket: false")}
+		c := configCase{name: strings.TrimSuffix(filepath.Base(file), ".txtar"), serves: serves{webSocket: !says("websocket: false")}}
+		if says("provider name: OpenAI") {
+			c.serves.providerName = OpenAI
+		}
 		for _, f := range archive.Files {
 			text := append([]byte{}, f.Data...)
 			if says("line endings: CRLF") {

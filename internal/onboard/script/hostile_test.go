@@ -53,6 +53,16 @@ func TestAHostileTokenIsRefusedAndRunsNothing(t *testing.T) {
 	})
 }
 
+func TestAHostileNameOfTheProviderIsRefusedAndRunsNothing(t *testing.T) {
+	for _, name := range []string{`$(:>pwned)`, "x\"\nbase_url = \"http://evil.example.com/v1", "x`:>pwned`"} {
+		p := newProxyServing(t, serves{true, name})
+		script := p.script(t, "/setup.sh")
+		inEveryShell(t, func(t *testing.T, m *machine) {
+			m.fails(1, "wants a name for itself that cannot be written. Nothing was changed.", script)
+		})
+	}
+}
+
 func TestMisuseIsSaid(t *testing.T) {
 	script := newProxy(t, true).script(t, "/setup.sh")
 	inEveryShell(t, func(t *testing.T, m *machine) {

@@ -40,9 +40,25 @@ type aProxy struct {
 }
 
 func newProxy(t *testing.T, webSocket bool) *aProxy {
+	return newProxyServing(t, serves{webSocket, OpenAI})
+}
+
+// newProxies starts a proxy for each that the cases stand for.
+func newProxies(t *testing.T, cases []configCase) map[serves]*aProxy {
+	t.Helper()
+	all := map[serves]*aProxy{}
+	for _, c := range cases {
+		if all[c.serves] == nil {
+			all[c.serves] = newProxyServing(t, c.serves)
+		}
+	}
+	return all
+}
+
+func newProxyServing(t *testing.T, s serves) *aProxy {
 	t.Helper()
 	p := &aProxy{answer: sayHello}
-	scripts := Handler(Config{WebSocket: webSocket, Version: "1.2.3"})
+	scripts := Handler(Config{WebSocket: s.webSocket, ProviderName: s.providerName, Version: "1.2.3"})
 	mux := http.NewServeMux()
 	for _, path := range Paths {
 		mux.Handle(path, scripts)

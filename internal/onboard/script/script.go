@@ -37,8 +37,10 @@ type About struct {
 	// BaseURL is what Codex takes as a provider's base_url.
 	BaseURL string `json:"base_url"`
 	// WebSocket says that the proxy carries Codex's WebSocket.
-	WebSocket bool   `json:"websocket"`
-	Version   string `json:"version"`
+	WebSocket bool `json:"websocket"`
+	// ProviderName is the name that Codex's provider is to have.
+	ProviderName string `json:"provider_name"`
+	Version      string `json:"version"`
 }
 
 // Config says what the scripts are served with.
@@ -47,7 +49,9 @@ type Config struct {
 	// returns it. When empty, each request's own Host and TLS say it.
 	PublicURL string
 	WebSocket bool
-	Version   string
+	// ProviderName is as CheckProviderName accepts it.
+	ProviderName string
+	Version      string
 }
 
 // Handler answers GET and HEAD for Paths.
@@ -74,7 +78,9 @@ func Handler(c Config) http.Handler {
 	serve("/setup.sh", "text/x-shellscript; charset=utf-8", fill(shell))
 	serve("/setup.ps1", "text/plain; charset=utf-8", fill(powerShell)) // a type that Invoke-RestMethod returns as text
 	serve("/setup.json", "application/json", func(address string) string {
-		about, _ := json.Marshal(About{BaseURL: address + "/v1", WebSocket: c.WebSocket, Version: c.Version})
+		about, _ := json.Marshal(About{
+			BaseURL: address + "/v1", WebSocket: c.WebSocket, ProviderName: c.ProviderName, Version: c.Version,
+		})
 		return string(about) + "\n"
 	})
 	return mux

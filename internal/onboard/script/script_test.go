@@ -63,8 +63,8 @@ func TestTheScriptsNameTheProxysAddress(t *testing.T) {
 }
 
 func TestSetupJSONSaysWhatTheProxyServes(t *testing.T) {
-	w := get(t, Config{WebSocket: true, Version: "1.2.3"}, "GET", "/setup.json", "proxy.example.com")
-	if want := `{"base_url":"http://proxy.example.com/v1","websocket":true,"version":"1.2.3"}` + "\n"; w.Body.String() != want || w.Header().Get("Content-Type") != "application/json" {
+	w := get(t, Config{WebSocket: true, ProviderName: OpenAI, Version: "1.2.3"}, "GET", "/setup.json", "proxy.example.com")
+	if want := `{"base_url":"http://proxy.example.com/v1","websocket":true,"provider_name":"OpenAI","version":"1.2.3"}` + "\n"; w.Body.String() != want || w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("it is %q as %s", w.Body, w.Header().Get("Content-Type"))
 	}
 }
@@ -133,3 +133,20 @@ func TestAPublicURLIsReadAsPeopleGiveIt(t *testing.T) {
 		}
 	}
 }
+
+func TestAProvidersNameIsPlainAndNotMistakenForOpenAI(t *testing.T) {
+	for _, name := range []string{"OpenAI", "codex-proxy", "Example Corp. AI_2", "x"} {
+		if err := CheckProviderName(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range append([]string{
+		"", " OpenAI", "OpenAI ", "openai", "OPENAI", "a\tb", "-a", `a"b`, `a\b`, "a\nb", strings.Repeat("a", 65),
+	}, evilNames...) {
+		if err := CheckProviderName(name); err == nil {
+			t.Errorf("%q passes", name)
+		}
+	}
+}
+
+var evilNames = []string{"$(reboot)", "a'b", "a`b`", "a;b", "a/b", "a@b", "a%sb", "a\x00b", "é"}

@@ -71,9 +71,9 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
 
     # Edit-Config returns a config.toml edited as What says: our lines put in, anew
     # if they are there (setup), or taken out, with what was commented out for them
-    # restored (remove); or its top-level model (model). Command is how Codex gets
-    # the token. It throws what is wrong with the file.
-    function Edit-Config([string] $What, [string] $Text, [string] $BaseUrl, [string] $WebSocket, [string[]] $Command) {
+    # restored (remove); or its top-level model (model). Name is what Codex calls the
+    # provider, Command how it gets the token. It throws what is wrong with the file.
+    function Edit-Config([string] $What, [string] $Text, [string] $BaseUrl, [string] $WebSocket, [string] $Name, [string[]] $Command) {
         $begin = '# codex-proxy: begin'
         $end = '# codex-proxy: end'
         $was = '# codex-proxy: was: '
@@ -219,7 +219,7 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
             # One line ending stands before it: a blank line, or the end of a last line
             # that had none.
             $result = $result + $eol + $begin + "[model_providers.codex-proxy]$eol" +
-                "name = `"codex-proxy`"$eol" +
+                "name = `"$Name`"$eol" +
                 "base_url = `"$BaseUrl`"$eol" +
                 "wire_api = `"responses`"$eol" +
                 "supports_websockets = $WebSocket$eol$eol" +
@@ -332,16 +332,21 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
         Write-Host (Format-Printable "This token belongs to $owner$team.")
     }
 
-    # Get-WebSocket asks the proxy whether it carries WebSockets.
-    function Get-WebSocket {
+    # Get-Offer asks the proxy whether it carries WebSockets, and what Codex is to
+    # call it; older ones do not say.
+    function Get-Offer {
         $answer = Send-Request '/setup.json' '' '' 30
         if ($answer.Status -eq 0) { Stop-Setup "cannot reach the proxy at ${Url}: $($answer.Text) Nothing was changed." }
         $webSocket = Get-Value $answer.Document 'websocket'
         if (($answer.Status -ne 200) -or ($webSocket -isnot [bool])) {
             Stop-Setup "what answers at $Url is not a codex-proxy. Check the address. Nothing was changed."
         }
-        if ($webSocket) { return 'true' }
-        return 'false'
+        $name = Get-Value $answer.Document 'provider_name'
+        if (-not $name) { $name = 'codex-proxy' }
+        if (($name -isnot [string]) -or ($name -cnotmatch '\A[A-Za-z0-9 ._-]+\z')) {
+            Stop-Setup "the proxy at $Url wants a name for itself that cannot be written. Nothing was changed."
+        }
+        return @{ WebSocket = "$webSocket".ToLowerInvariant(); Name = $name }
     }
 
     # Resolve-Link returns the file that a symbolic link leads to.
@@ -476,7 +481,7 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
         }
         if ($Token -cmatch '[^!-~]') { Stop-Setup 'the token has blanks, line breaks or other characters in it that no token has. Copy it again.' }
         if ($Token) { Confirm-Token }
-        $webSocket = Get-WebSocket
+        $offer = Get-Offer
 
         # Both are read as bytes; so the name of the token file is written as them.
         $readable = $bytes.GetString($utf8.GetBytes($TokenFile))
@@ -489,9 +494,9 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
         $old = ''
         if ($exists) { $old = $bytes.GetString([IO.File]::ReadAllBytes($Config)) }
         try {
-            $new = Edit-Config 'setup' $old "$Url/v1" $webSocket $command
-            $theirs = Edit-Config 'remove' $old '' '' @()
-            $model = Edit-Config 'model' $old '' '' @()
+            $new = Edit-Config 'setup' $old "$Url/v1" $offer.WebSocket $offer.Name $command
+            $theirs = Edit-Config 'remove' $old '' '' '' @()
+            $model = Edit-Config 'model' $old '' '' '' @()
         } catch {
             Stop-Setup "$Config was not changed: $($_.Exception.Message)"
         }
@@ -522,7 +527,7 @@ function Invoke-CodexProxySetup([string] $Token, [string] $Url, [bool] $DryRun, 
         $old = ''
         if ($exists) { $old = $bytes.GetString([IO.File]::ReadAllBytes($Config)) }
         try {
-            $new = Edit-Config 'remove' $old '' '' @()
+            $new = Edit-Config 'remove' $old '' '' '' @()
         } catch {
             Stop-Setup "$Config was not changed: $($_.Exception.Message)"
         }

@@ -102,8 +102,8 @@ function printable(s) { gsub(/[\001-\010\013-\037\177]|\302[\200-\237]/, "?", s)
 #   remove  take them out, and restore what was commented out for them
 #   model   print the top-level model
 # It fails with its sentence as the output. LAST_NEWLINE=no says that the last
-# line has no line ending; BASE_URL, WEBSOCKET and TOKEN_FILE are TOML strings
-# without their quotes.
+# line has no line ending; PROVIDER_NAME, BASE_URL, WEBSOCKET and TOKEN_FILE are
+# TOML strings without their quotes.
 config_awk='
 BEGIN {
 	BEGINS = "# codex-proxy: begin"; ENDS = "# codex-proxy: end"; WAS = "# codex-proxy: was: "
@@ -250,7 +250,7 @@ function second_block() {
 	printf "%s", eol
 	ours_begin()
 	printf "[model_providers.codex-proxy]%s", eol
-	printf "name = \"codex-proxy\"%s", eol
+	printf "name = \"%s\"%s", ENVIRON["PROVIDER_NAME"], eol
 	printf "base_url = \"%s\"%s", ENVIRON["BASE_URL"], eol
 	printf "wire_api = \"responses\"%s", eol
 	printf "supports_websockets = %s%s%s", ENVIRON["WEBSOCKET"], eol, eol
@@ -268,7 +268,7 @@ config() {
 		found=$config_file
 		[ -z "$(tail -c 1 "$found")" ] || last_newline=no
 	fi
-	WHAT=$1 LAST_NEWLINE=$last_newline BASE_URL=$url/v1 WEBSOCKET=$websocket TOKEN_FILE=$token_toml \
+	WHAT=$1 LAST_NEWLINE=$last_newline PROVIDER_NAME=$provider_name BASE_URL=$url/v1 WEBSOCKET=$websocket TOKEN_FILE=$token_toml \
 		awk "$config_awk" "$found"
 }
 
@@ -394,7 +394,8 @@ check_token() {
 	esac
 }
 
-# ask_proxy finds out whether the proxy carries WebSockets. No token is sent.
+# ask_proxy finds out whether the proxy carries WebSockets, and what Codex is to call
+# it; older ones do not say. No token is sent.
 ask_proxy() {
 	patience=30
 	bearer=
@@ -403,6 +404,11 @@ ask_proxy() {
 	case $answered:$websocket in
 	200:true | 200:false) ;;
 	*) fail "what answers at $url is not a codex-proxy. Check the address. Nothing was changed." ;;
+	esac
+	provider_name=$(answer setup.json provider_name)
+	provider_name=${provider_name:-codex-proxy}
+	case $provider_name in
+	*[!A-Za-z0-9\ ._-]*) fail "the proxy at $url wants a name for itself that cannot be written. Nothing was changed." ;;
 	esac
 }
 
@@ -566,6 +572,7 @@ install() {
 
 uninstall() {
 	websocket=false
+	provider_name=codex-proxy
 	config remove >"$work/config.toml" || fail "$codex_home/config.toml was not changed: $(cat "$work/config.toml")"
 	if { unchanged || ! [ -f "$config_file" ]; } && ! [ -e "$token_file" ]; then
 		say "Codex is not set up for codex-proxy in $codex_home; nothing to remove."

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,10 +18,11 @@ func TestThePowerShellScriptLeavesWhatTheCaseSays(t *testing.T) {
 	if _, err := exec.LookPath("pwsh"); err != nil {
 		t.Skip("PowerShell is not installed: setup.ps1 is only parsed, and its edit of config.toml interpreted")
 	}
-	proxies := map[bool]*aProxy{true: newProxy(t, true), false: newProxy(t, false)}
-	for _, c := range readCases(t) {
+	cases := readCases(t)
+	proxies := newProxies(t, cases)
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			holdToCase(t, newMachine(t, "pwsh"), proxies[c.webSocket], c, "/setup.ps1")
+			holdToCase(t, newMachine(t, "pwsh"), proxies[c.serves], c, "/setup.ps1")
 		})
 	}
 }
@@ -75,8 +77,13 @@ func (i interpreter) run(script string, calls []call) ([]call, error) {
 }
 
 // edit is a call of Edit-Config on the bytes of a config.toml.
-func edit(what string, config []byte, webSocket string, command ...string) call {
-	return call{Function: "Edit-Config", Arguments: []any{what, asCharacters(config), "https://proxy.example.com/v1", webSocket, command}}
+func edit(what string, config []byte, s serves, command ...string) call {
+	if s.providerName == "" {
+		s.providerName = AnyProvider
+	}
+	return call{Function: "Edit-Config", Arguments: []any{
+		what, asCharacters(config), "https://proxy.example.com/v1", strconv.FormatBool(s.webSocket), s.providerName, command,
+	}}
 }
 
 // asCharacters makes every byte a character, as the script reads its files.
@@ -96,10 +103,9 @@ func TestThePowerShellScriptEditsAsTheCaseSays(t *testing.T) {
 		`args = ["/home/alice/.codex/codex-proxy-token"]`, `args = ["/d", "/c", "type", "C:\\Users\\alice\\.codex\\codex-proxy-token"]`)
 	for _, c := range readCases(t) {
 		t.Run(c.name, func(t *testing.T) {
-			webSocket := map[bool]string{true: "true", false: "false"}[c.webSocket]
 			results, err := node.run(powerShell, []call{
-				edit("setup", c.before, webSocket, unix...), edit("setup", c.after, webSocket, unix...), edit("remove", c.after, ""),
-				edit("setup", c.before, webSocket, windows...),
+				edit("setup", c.before, c.serves, unix...), edit("setup", c.after, c.serves, unix...), edit("remove", c.after, serves{}),
+				edit("setup", c.before, c.serves, windows...),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -127,8 +133,8 @@ func TestThePowerShellScriptEditsAsTheCaseSays(t *testing.T) {
 
 func TestThePowerShellScriptFindsTheModelAndShowsADiff(t *testing.T) {
 	results, err := newInterpreter(t).run(powerShell, []call{
-		edit("model", []byte("# model = \"no\"\nmodel = 'gpt-6.1-luna' # mine\n[x]\nmodel = \"other\"\n"), ""),
-		edit("model", []byte("model = \"$(evil)\"\n"), ""),
+		edit("model", []byte("# model = \"no\"\nmodel = 'gpt-6.1-luna' # mine\n[x]\nmodel = \"other\"\n"), serves{}),
+		edit("model", []byte("model = \"$(evil)\"\n"), serves{}),
 		{Function: "Format-Diff", Arguments: []any{"config.toml", "", "a\nb\n"}},
 		{Function: "Format-Diff", Arguments: []any{"config.toml", "a\nb\nc\n", "0\na\nB\nc\n\nd\n"}},
 	})

@@ -20,18 +20,20 @@ func inEveryShell(t *testing.T, test func(t *testing.T, m *machine)) {
 }
 
 func TestTheShellScriptLeavesWhatTheCaseSays(t *testing.T) {
-	proxies := map[bool]*aProxy{true: newProxy(t, true), false: newProxy(t, false)}
-	for _, c := range readCases(t) {
+	cases := readCases(t)
+	proxies := newProxies(t, cases)
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			inEveryShell(t, func(t *testing.T, m *machine) { holdToCase(t, m, proxies[c.webSocket], c, "/setup.sh") })
+			inEveryShell(t, func(t *testing.T, m *machine) { holdToCase(t, m, proxies[c.serves], c, "/setup.sh") })
 		})
 	}
 }
 
 // original-awk is what macOS has.
 func TestEveryAwkEditsAlike(t *testing.T) {
-	proxies := map[bool]*aProxy{true: newProxy(t, true), false: newProxy(t, false)}
+	cases := readCases(t)
+	proxies := newProxies(t, cases)
 	for _, awk := range []string{"original-awk", "mawk", "gawk", "busybox"} {
 		t.Run(awk, func(t *testing.T) {
 			path := lookPath(t, awk)
@@ -42,12 +44,12 @@ func TestEveryAwkEditsAlike(t *testing.T) {
 			if err := os.Symlink(path, filepath.Join(bin, "awk")); err != nil {
 				t.Fatal(err)
 			}
-			for _, c := range readCases(t) {
+			for _, c := range cases {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
 					m := newMachine(t, "sh")
 					m.env = append(m.env, "PATH="+bin+":"+os.Getenv("PATH"))
-					holdToCase(t, m, proxies[c.webSocket], c, "/setup.sh")
+					holdToCase(t, m, proxies[c.serves], c, "/setup.sh")
 				})
 			}
 		})
