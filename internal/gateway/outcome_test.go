@@ -195,7 +195,7 @@ func (a *flakyAuthenticator) Recheck(ctx context.Context, who developer.Identity
 
 type brokenRecorder struct{}
 
-func (brokenRecorder) Open(context.Context, exchange.Exchange, record.Message) (*record.Writer, error) {
+func (brokenRecorder) Open(context.Context, exchange.Exchange, record.Message, []byte) (*record.Writer, error) {
 	return nil, errors.New("no space left on device")
 }
 

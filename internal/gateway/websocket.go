@@ -126,7 +126,7 @@ func (g *Gateway) passUpgradeError(w http.ResponseWriter, r *http.Request, e exc
 	defer response.Body.Close()
 	a := &attempt{g: g, e: e, began: began}
 	a.e.Status, a.e.UpstreamRequestID = response.StatusCode, response.Header.Get("X-Request-Id")
-	if no := a.openRecord(r.Context(), requestMessage(r)); no != nil {
+	if no := a.openRecord(r.Context(), requestMessage(r), nil); no != nil {
 		a.refuse(no)
 		a.answerRefusal(w, r, no)
 		a.close()
@@ -354,12 +354,12 @@ func (s *socket) begin(f *frame) bool {
 
 	no := s.admit(x)
 	no = cmp.Or(no, f.no)
-	no = cmp.Or(no, x.openRecord(s.ctx, s.upgrade))
+	no = cmp.Or(no, x.openRecord(s.ctx, s.upgrade, f.line()))
 	if x.record != nil {
 		x.record.Answer(http.StatusSwitchingProtocols, record.CleanHeader(s.answered))
 	}
 	if no == nil {
-		s.keepRequest(x, f)
+		x.countRequest(f)
 		x.e.AddedMicros = s.g.since(x.began).Microseconds()
 		x.progress = s.g.live.enter(&x.e, openai.ReadRequest(f.asked).Model, func(cause error) { s.stop(x, cause) })
 		x.progress.request.Store(x.e.RequestBytes)
@@ -374,8 +374,7 @@ func (s *socket) begin(f *frame) bool {
 	x.watch = nil
 	answer := no.Frame(x.e.ID)
 	x.refuse(no)
-	_ = x.recordRequest(f.text) // both are logged where they fail
-	_ = x.recordAnswer(append(answer, '\n'))
+	_ = x.recordAnswer(append(answer, '\n')) // logged where it fails
 	x.e.RequestBytes, x.e.ResponseBytes = int64(f.received), int64(len(answer))
 	x.secure(s.ctx)
 	if err := s.toClient(websocket.MessageText, answer); err != nil {
@@ -409,11 +408,28 @@ func (s *socket) admit(x *socketExchange) *refusal.Refusal {
 	return admission.Model(who, openai.ReadRequest(x.asked).Model)
 }
 
-// keepRequest records a frame of the client's.
-func (s *socket) keepRequest(x *socketExchange, f *frame) {
+// line is the frame as it goes on record.
+func (f *frame) line() []byte {
+	if f.text == nil {
+		return nil
+	}
+	return append(slices.Clip(f.text), '\n')
+}
+
+// countRequest counts a frame of the client's that is on record.
+func (x *socketExchange) countRequest(f *frame) {
 	x.e.RequestBytes += int64(f.received)
 	x.recorded += int64(len(f.text)) + 1
-	if err := errors.Join(x.recordRequest(f.text), x.recordRequest([]byte{'\n'})); err != nil {
+}
+
+// keepRequest records a frame that begins no exchange, before upstream gets it.
+func (s *socket) keepRequest(x *socketExchange, f *frame) {
+	x.countRequest(f)
+	err := x.recordRequest(f.line())
+	if err == nil {
+		err = x.flushRequest()
+	}
+	if err != nil {
 		s.cancel(err)
 	}
 }
