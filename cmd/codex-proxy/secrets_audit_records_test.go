@@ -211,7 +211,7 @@ func keepRecords(t *testing.T, data string, r *rand.Rand, n int) (all []kept, pl
 		if frames {
 			request.Framing = "websocket"
 		}
-		w, err := spool.Open(t.Context(), e, request)
+		w, err := spool.Open(t.Context(), e, request, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

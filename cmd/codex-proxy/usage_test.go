@@ -114,7 +114,7 @@ func settleExchanges(data string, exchanges []exchange.Exchange) error {
 		return err
 	}
 	for _, e := range exchanges {
-		w, err := spool.Open(ctx, e, record.Message{Method: e.Method, URI: e.Path})
+		w, err := spool.Open(ctx, e, record.Message{Method: e.Method, URI: e.Path}, nil)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"io"
+	"net/http"
 	"strings"
 
 	"codex-proxy/internal/exchange"
@@ -12,7 +13,9 @@ import (
 // account fills in what the answer said of itself: the model, the tier, the
 // usage. Usage that upstream did not get to say is estimated from what passed;
 // usage that it should have said and did not is missing. Neither is ever zero.
-func account(e *exchange.Exchange, answer openai.Answer, estimateInput func() (int64, error)) {
+// unanswered says that upstream had the whole request, although what the client was
+// told is that it could not be reached.
+func account(e *exchange.Exchange, answer openai.Answer, unanswered bool, estimateInput func() (int64, error)) {
 	e.Model = e.ModelAsked
 	if answer.Model != "" {
 		e.Model = answer.Model
@@ -24,7 +27,7 @@ func account(e *exchange.Exchange, answer openai.Answer, estimateInput func() (i
 	switch {
 	case answer.HasUsage:
 		e.Usage = exchange.Usage{Usage: answer.Usage, State: exchange.UsageExact}
-	case !spends, e.Outcome == exchange.Refused, e.Refusal != "", e.Warmup:
+	case !spends, e.Outcome == exchange.Refused, e.Refusal != "" && !unanswered, e.Warmup:
 		e.Usage = exchange.Usage{State: exchange.UsageNone}
 	case e.Outcome == exchange.Completed:
 		e.Usage = exchange.Usage{State: exchange.UsageMissing}
@@ -41,6 +44,9 @@ func estimate(answer openai.Answer, estimateInput func() (int64, error)) exchang
 		return exchange.Usage{State: exchange.UsageMissing}
 	}
 	output := openai.EstimateOutput(answer.OutputBytes)
+	if input+output == 0 {
+		return exchange.Usage{State: exchange.UsageMissing}
+	}
 	return exchange.Usage{
 		Usage: openai.Usage{Input: input, Output: output, Total: input + output},
 		State: exchange.UsageEstimated,
@@ -49,7 +55,8 @@ func estimate(answer openai.Answer, estimateInput func() (int64, error)) exchang
 
 // Recovered fills in the usage of an exchange that a crash interrupted, from
 // the bodies that its record holds: exact when the answer's last event is among
-// them. The caller prices it.
+// them, else estimated. That nothing was used is said only of what upstream, or the
+// proxy, had answered with an error. The caller prices it.
 func Recovered(e *exchange.Exchange, request, response io.Reader) {
 	asked := openai.NewRequestFields()
 	var text strings.Builder // the request, at most what the record holds of it
@@ -59,7 +66,14 @@ func Recovered(e *exchange.Exchange, request, response io.Reader) {
 	e.Warmup = facts.Warmup && e.Transport == exchange.WebSocket
 
 	answer := reread(e.Transport, response)
-	account(e, answer, func() (int64, error) { return openai.EstimateInput(strings.NewReader(text.String())) })
+	account(e, answer, true, func() (int64, error) { return openai.EstimateInput(strings.NewReader(text.String())) })
+	switch {
+	case answer.HasUsage, e.Warmup:
+	case e.Status >= http.StatusBadRequest && answer.OutputBytes == 0:
+		e.Usage = exchange.Usage{State: exchange.UsageNone}
+	case e.Method == http.MethodPost && e.Usage.State == exchange.UsageNone: // what model there was is not on record
+		e.Usage = exchange.Usage{State: exchange.UsageMissing}
+	}
 }
 
 // reread watches a recorded answer. What kind it is shows in its first byte.

@@ -38,12 +38,15 @@ type attempt struct {
 	over time.Time
 	// unspent says that upstream was asked for nothing, or did not take it.
 	unspent bool
+	// unanswered says that upstream had the whole request and no answer came.
+	unanswered bool
 }
 
-// openRecord opens the exchange's record, durably. When that cannot be done the
-// exchange is refused, or goes on unrecorded where the settings say so.
-func (a *attempt) openRecord(ctx context.Context, request record.Message) *refusal.Refusal {
-	writer, err := a.g.Recorder.Open(ctx, a.e, request)
+// openRecord opens the exchange's record, durably, with the request's body where that
+// is buffered. When that cannot be done the exchange is refused, or goes on unrecorded
+// where the settings say so.
+func (a *attempt) openRecord(ctx context.Context, request record.Message, body []byte) *refusal.Refusal {
+	writer, err := a.g.Recorder.Open(ctx, a.e, request, body)
 	if err == nil {
 		a.record = writer
 		return nil
@@ -87,9 +90,22 @@ func (a *attempt) kept(err error) error {
 	return fmt.Errorf("%w: %w", errNotOnDisk, err)
 }
 
-// secure hands what is recorded so far to the operating system, so that not
-// even kill -9 takes it. It is called before the answer's last bytes go to the
-// client, and waits a moment at the most: a hung disk must not hang the stream.
+// flushRequest hands what is recorded of the request to the operating system, so that
+// not even kill -9 takes it. It is called before the last of it goes upstream. An error
+// means that the exchange must end.
+func (a *attempt) flushRequest() error {
+	if a.record == nil {
+		return nil
+	}
+	const patience = 2 * time.Second // as long as opening a record may take
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return a.kept(a.record.Flush(ctx))
+}
+
+// secure hands what is recorded so far to the operating system. It is called before
+// the answer's last bytes go to the client, waits for no sync, and a moment at the most
+// for the write: a disk that hangs must not hang the stream.
 func (a *attempt) secure(ctx context.Context) {
 	if a.record == nil {
 		return
@@ -135,7 +151,7 @@ func (a *attempt) close() {
 	if a.restorer != nil {
 		a.e.UnknownPlaceholders = len(a.restorer.Unknown())
 	}
-	account(&a.e, answer, a.estimateInput)
+	account(&a.e, answer, a.unanswered, a.estimateInput)
 	if a.unspent && !answer.HasUsage {
 		a.e.Usage = exchange.Usage{State: exchange.UsageNone}
 	}
@@ -185,7 +201,7 @@ func (g *Gateway) turnAway(w http.ResponseWriter, r *http.Request, e exchange.Ex
 		return
 	}
 	// A refusal that cannot be recorded is still a refusal.
-	if writer, err := g.Recorder.Open(r.Context(), a.e, requestMessage(r)); err == nil {
+	if writer, err := g.Recorder.Open(r.Context(), a.e, requestMessage(r), nil); err == nil {
 		a.record = writer
 	} else {
 		g.Log.ErrorContext(r.Context(), "refusal cannot be recorded", "id", e.ID, "error", err)

@@ -38,7 +38,10 @@ type requestBody struct {
 	trailer http.Header // filled at the source's end
 	limit   int64
 	// whole says that the source is in memory already: no client is waited for.
-	whole bool
+	// recorded says that it is on record already.
+	whole, recorded bool
+	// length is how many bytes there are; negative when that is not known.
+	length int64
 	// cancel ends the exchange for a reason that a failing Read alone would not
 	// tell.
 	cancel context.CancelCauseFunc
@@ -67,12 +70,14 @@ type requestBody struct {
 
 // newRequestBody wraps the request's body. A coding that is not known is kept
 // in the record as it is.
-func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc, whole bool) *requestBody {
+func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc, held *heldBody) *requestBody {
 	b := &requestBody{
-		a: a, source: r.Body, control: http.NewResponseController(w), trailer: r.Trailer,
-		limit: a.g.Limits.Body, whole: whole, cancel: cancel,
+		a: a, source: r.Body, control: http.NewResponseController(w), trailer: r.Trailer, length: r.ContentLength,
+		limit: a.g.Limits.Body, whole: held != nil, recorded: held.decoded() != nil, cancel: cancel,
 	}
-	if coding := r.Header.Get("Content-Encoding"); coding != "" {
+	if b.recorded {
+		a.progress.named(openai.ReadRequest(a.asked).Model)
+	} else if coding := r.Header.Get("Content-Encoding"); coding != "" {
 		b.decoder, _ = contentcoding.NewDecoder(coding, a.g.Limits.Body, b.meaning)
 	}
 	return b
@@ -102,8 +107,12 @@ func (b *requestBody) judge(who developer.Identity, r *http.Request) *refusal.Re
 		}
 		return refusal.Request("model_not_allowed", "your team may use certain models only, and the model of a form cannot be judged. Send JSON.")
 	}
-	if r.Header.Get("Content-Encoding") != "" && b.decoder == nil {
+	if r.Header.Get("Content-Encoding") != "" && b.decoder == nil && !b.recorded {
 		return refusal.Request("model_not_allowed", "your team may use certain models only, and the model of a body in this content coding cannot be judged. Send plain JSON.")
+	}
+	if b.recorded {
+		b.judged = &who
+		return b.verdict(r)
 	}
 	b.judged = &who
 	within := judgeWithin
@@ -196,22 +205,48 @@ func (b *requestBody) read(p []byte) (int, error) {
 	if b.a.e.RequestBytes > b.limit {
 		return 0, b.refuseLocked(tooLarge(b.limit))
 	}
-	if b.decoder != nil {
-		_, _ = b.decoder.Write(p[:n]) // what it cannot decode shows in its Close
-	} else {
-		b.meaning(p[:n])
-		if b.judged != nil && unclear(b.a.asked) {
-			return 0, b.refuseLocked(unclearModel())
+	if err := b.keep(p[:n]); err != nil {
+		return 0, err
+	}
+	b.through = err == io.EOF || b.a.e.RequestBytes == b.length
+	if b.through && !b.recorded {
+		b.finishDecoding()
+		if err := b.a.flushRequest(); err != nil {
+			b.failed.CompareAndSwap(nil, &err)
 		}
 	}
 	if failed := b.failed.Load(); failed != nil {
 		b.cancel(*failed)
 		return 0, *failed
 	}
-	if b.through = err == io.EOF; b.through && b.decoder == nil {
+	if b.through {
 		b.a.progress.named(openai.ReadRequest(b.a.asked).Model)
 	}
 	return n, err
+}
+
+// keep takes up the next bytes for the record and the model. The caller holds the
+// lock.
+func (b *requestBody) keep(p []byte) error {
+	switch {
+	case b.recorded:
+		return nil
+	case b.decoder != nil:
+		_, _ = b.decoder.Write(p) // what it cannot decode shows in its Close
+		return nil
+	}
+	b.meaning(p)
+	if b.judged != nil && unclear(b.a.asked) {
+		return b.refuseLocked(unclearModel())
+	}
+	return nil
+}
+
+// wentUp reports whether upstream may have had all of the body.
+func (b *requestBody) wentUp() bool {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	return len(b.held) == 0 && b.isThrough()
 }
 
 // takeRest puts what is left of a body that is in memory on record, and gives the
@@ -220,6 +255,9 @@ func (b *requestBody) takeRest() {
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	b.taken = true
+	if b.recorded {
+		return
+	}
 	for piece := make([]byte, 32<<10); b.ended == nil; {
 		if _, err := b.read(piece); err != nil {
 			return
@@ -231,7 +269,7 @@ func (b *requestBody) takeRest() {
 func (b *requestBody) isThrough() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.through
+	return b.through || b.recorded && b.taken
 }
 
 // deadline sets until when the client must send more, unless the exchange is

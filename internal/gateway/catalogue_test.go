@@ -86,7 +86,7 @@ func TestACatalogueCallIsNoExchangeAndUsesUpNoRate(t *testing.T) {
 }
 
 func TestOnlyCodexsOwnCallIsAnsweredByTheProxy(t *testing.T) {
-	f := newFixture(t, options{})
+	f := newFixture(t, options{endpoints: "all"})
 	requests := []*http.Request{
 		f.request("GET", "/v1/models", nil),
 		f.request("GET", "/v1/models?limit=1", nil),

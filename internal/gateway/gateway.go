@@ -8,9 +8,11 @@
 //
 //   - Upstream receives the very bytes that Codex sent, and Codex the very bytes
 //     that upstream sent, in the chunks in which they arrive.
-//   - The record is open, durably, before upstream sees a byte; from then on
-//     nothing waits for it but the last event, which is handed to the operating
-//     system before it is handed to Codex.
+//   - The record is open, durably, before upstream sees a byte, with all of the
+//     request that is buffered by then. What streams up is handed to the operating
+//     system before its last byte goes up. From then on nothing waits for the record
+//     but the last event, which is handed to the operating system before it is handed
+//     to Codex.
 //   - Whatever the proxy itself says carries the header refusal.Header.
 //   - A stream's memory is bounded, and every wait has a limit.
 package gateway
@@ -42,9 +44,10 @@ type Authenticator interface {
 	Recheck(ctx context.Context, who developer.Identity) (developer.Identity, error)
 }
 
-// Recorder opens records. When Open returns, the record survives a crash.
+// Recorder opens records. When Open returns, the record survives a crash, with what
+// is known of the request's body by then.
 type Recorder interface {
-	Open(ctx context.Context, e exchange.Exchange, request record.Message) (*record.Writer, error)
+	Open(ctx context.Context, e exchange.Exchange, request record.Message, body []byte) (*record.Writer, error)
 }
 
 // Meter counts what happens. It must not block.

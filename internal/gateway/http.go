@@ -53,11 +53,11 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.
 	held, no, unread := a.redactBody(ctx, w, r, who)
 	request := requestMessage(r)
 	request.ContentCoding = r.Header.Get("Content-Encoding")
-	no = cmp.Or(no, a.openRecord(context.WithoutCancel(ctx), request)) // also of one whose client has gone
+	no = cmp.Or(no, a.openRecord(context.WithoutCancel(ctx), request, held.decoded())) // also of one whose client has gone
+	_, _ = a.asked.Write(held.decoded())                                               // never fails
 	whole := true
 	switch {
 	case no != nil:
-		a.keepRefused(held)
 		a.refuse(no)
 		a.answerRefusal(w, r, no)
 	case unread != nil:
@@ -73,14 +73,6 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.
 	if !whole {
 		// The client must see that its answer broke off, as it did upstream.
 		panic(http.ErrAbortHandler)
-	}
-}
-
-// keepRefused records the body of a request that goes no further.
-func (a *attempt) keepRefused(held *heldBody) {
-	if held != nil {
-		_, _ = a.asked.Write(held.text) // never fails
-		_ = a.recordRequest(held.text)  // logged there; the refusal is given either way
 	}
 }
 
@@ -111,7 +103,7 @@ func (g *Gateway) admit(ctx context.Context, who developer.Identity, e exchange.
 // forward sends the request upstream and streams the answer back. It reports
 // whether the client has a whole answer, be it upstream's or a refusal.
 func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, held *heldBody) (whole bool) {
-	body := newRequestBody(a, w, r, cancel, held != nil)
+	body := newRequestBody(a, w, r, cancel, held)
 	refuse := func(no *refusal.Refusal) bool {
 		a.refuse(no)
 		a.answerRefusal(w, r, no)
@@ -146,6 +138,7 @@ func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w
 		a.g.Log.ErrorContext(ctx, "upstream cannot be reached", "id", a.e.ID, "error", err)
 		refuse(refusal.UpstreamUnreachable(fmt.Sprintf("OpenAI (%s) could not be reached: %s. Your request was not answered; try again.", target.Host, reasonOf(err))))
 		a.ended(exchange.UpstreamError, exchange.OriginProxy, "upstream unreachable: "+err.Error())
+		a.unanswered = body.wentUp()
 		return true
 	}
 	a.g.Meter.UpstreamAnswered(a.g.since(called))

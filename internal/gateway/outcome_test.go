@@ -195,7 +195,7 @@ func (a *flakyAuthenticator) Recheck(ctx context.Context, who developer.Identity
 
 type brokenRecorder struct{}
 
-func (brokenRecorder) Open(context.Context, exchange.Exchange, record.Message) (*record.Writer, error) {
+func (brokenRecorder) Open(context.Context, exchange.Exchange, record.Message, []byte) (*record.Writer, error) {
 	return nil, errors.New("no space left on device")
 }
 
@@ -225,7 +225,7 @@ func TestRefusals(t *testing.T) {
 			name: "a mistyped token", status: 401, reason: "token_malformed",
 			request: func(f *fixture) *http.Request {
 				r := f.request("POST", "/v1/responses", nil)
-				r.Header.Set("Authorization", "Bearer codexproxy_abcdefgh_0000")
+				r.Header.Set("Authorization", "Bearer codexproxy_abcdefgh_"+strings.Repeat("0", 33))
 				return r
 			},
 		},

@@ -139,6 +139,14 @@ type heldBody struct {
 	text []byte
 }
 
+// decoded returns what of the body goes on record when the record is opened.
+func (h *heldBody) decoded() []byte {
+	if h == nil {
+		return nil
+	}
+	return h.text
+}
+
 // redactBody reads a request's body whole, searches it, and leaves in r what may
 // be sent: the very bytes, or, if a secret was replaced, the body without it and
 // without its content coding. It returns nil if the body is not searched. The

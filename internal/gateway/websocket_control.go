@@ -95,7 +95,6 @@ func (s *socket) attach(m *message) error {
 			return s.unkept(err)
 		}
 	}
-	x.secure(s.ctx)
 	return nil
 }
 

@@ -54,7 +54,7 @@ func (g *Gateway) passUpgradeError(w http.ResponseWriter, r *http.Request, e exc
 	defer response.Body.Close()
 	a := &attempt{g: g, e: e, began: began}
 	a.e.Status, a.e.UpstreamRequestID = response.StatusCode, response.Header.Get("X-Request-Id")
-	if no := a.openRecord(r.Context(), requestMessage(r)); no != nil {
+	if no := a.openRecord(r.Context(), requestMessage(r), nil); no != nil {
 		a.refuse(no)
 		a.answerRefusal(w, r, no)
 		a.close()

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -59,30 +58,44 @@ func (s *socket) forMessage(m *message) *socketExchange {
 // open opens an exchange's record with the message that it is; m is nil for what
 // upstream begins by itself.
 func (s *socket) open(x *socketExchange, m *message) *refusal.Refusal {
-	no := x.openRecord(s.ctx, s.upgrade)
+	no := x.openRecord(s.ctx, s.upgrade, m.line())
 	if x.record != nil {
 		x.record.Answer(http.StatusSwitchingProtocols, record.CleanHeader(s.header))
 	}
-	if m == nil || no != nil {
+	if m == nil {
 		return no
 	}
 	if m.text == nil && x.record != nil {
 		x.record.RequestIncomplete("it could not be searched for secrets")
 	}
-	if err := x.keep(m); err != nil {
-		return refusal.Unavailable("the record of this request cannot be kept just now, and requests that are not on record are not let through. Try again soon.")
-	}
-	return nil
+	x.count(m)
+	return no
 }
 
-// keep records a message of the client's. With an error it must not be sent.
-func (x *socketExchange) keep(m *message) error {
-	x.e.RequestBytes += int64(m.received)
-	if m.text == nil {
+// line is the message as it goes on record; nil if it must not.
+func (m *message) line() []byte {
+	if m == nil || m.text == nil {
 		return nil
 	}
-	x.recorded += int64(len(m.text)) + 1
-	return errors.Join(x.recordRequest(m.text), x.recordRequest([]byte{'\n'}))
+	return append(slices.Clip(m.text), '\n')
+}
+
+// count notes a message of the client's that goes on record.
+func (x *socketExchange) count(m *message) {
+	x.e.RequestBytes += int64(m.received)
+	if m.text != nil {
+		x.recorded += int64(len(m.text)) + 1
+	}
+}
+
+// keep records a message of the client's that begins no exchange, and hands it to
+// the operating system. With an error it must not be sent.
+func (x *socketExchange) keep(m *message) error {
+	x.count(m)
+	if err := x.recordRequest(m.line()); err != nil {
+		return err
+	}
+	return x.flushRequest()
 }
 
 // begun adds the exchange to those that run, and can be seen and stopped.

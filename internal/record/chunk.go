@@ -2,8 +2,9 @@ package record
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
-	"hash/maphash"
+	"io"
 	"runtime"
 	"sync"
 	"unicode/utf8"
@@ -14,101 +15,144 @@ import (
 // Bodies are cut into chunks, each of which becomes a zstd frame of its own that
 // can stand between any others: settling a record only copies them. A request's
 // chunks are cut at fixed positions, because Codex resends the whole history
-// with every turn: the same prefix then makes the same chunks, and one that was
-// packed before is not packed again.
+// with every turn: the same prefix then makes the same chunks, and the log refers
+// to one that it holds already.
 const (
 	requestChunk  = 16 << 10
 	responseChunk = 8 << 10 // as thousands of answers are open at once
 )
 
-// chunk is a packed piece of a body: the inside of a JSON string, compressed.
+// chunk is a piece of a body: the inside of a JSON string, compressed.
 type chunk struct {
-	frame  []byte
-	base64 bool // the text is base64, as the bytes are not UTF-8
+	sum       sum    // of the bytes that it stands for
+	base64    bool   // the text is base64, as the bytes are not UTF-8
+	reference bool   // the log holds it already
+	shared    bool   // later bodies may refer to it
+	at        place  // where its frame stands in the log, once it does
+	frame     []byte // nil when it stands in the log
 }
 
-// body cuts one body into chunks and hands them to emit.
+// reader returns a reader of the chunk's frame.
+func (c *chunk) reader() io.Reader {
+	if c.frame != nil {
+		return bytes.NewReader(c.frame)
+	}
+	return io.NewSectionReader(c.at.segment.file, c.at.offset, c.size())
+}
+
+// size returns the size of the chunk's frame, in bytes.
+func (c *chunk) size() int64 {
+	if c.frame != nil {
+		return int64(len(c.frame))
+	}
+	return int64(c.at.length)
+}
+
+// body cuts one body into chunks.
 type body struct {
 	size   int // of a full chunk, in bytes
 	packer *packer
-	reuse  bool // full chunks are worth keeping for the next turn
-	emit   func(chunk) error
+	// find returns where the log holds a full chunk; nil for bodies that nobody
+	// resends.
+	find func(sum) (place, bool)
 
-	rest   []byte // what is not packed yet; at most size bytes
-	binary bool   // a byte was seen that is not UTF-8
+	rest   []byte  // what is not packed yet; at most size bytes
+	tail   int     // how much of the rest is in the log as it is
+	binary bool    // a byte was seen that is not UTF-8
+	packed []chunk // and not given to the log yet
+
+	chunks []chunk // those that the log has, in their order
+	broken bool    // a chunk was lost: what follows would not be what follows
 }
 
 // write takes the next bytes of the body and keeps nothing of p.
-func (b *body) write(p []byte) error {
+func (b *body) write(p []byte) {
 	for len(p) > 0 {
 		if len(b.rest) == 0 && len(p) >= b.size {
-			n, err := b.pack(p[:b.size], false)
-			if err != nil {
-				return err
-			}
-			p = p[n:]
+			p = p[b.pack(p[:b.size], false):]
 			continue
 		}
 		n := min(len(p), b.size-len(b.rest))
 		b.rest = append(b.rest, p[:n]...)
 		p = p[n:]
 		if len(b.rest) == b.size {
-			if err := b.flush(false); err != nil {
-				return err
-			}
+			b.packRest(false)
 		}
 	}
-	return nil
 }
 
-// flush packs what has gathered. Unless it is the last, the beginning of a rune
+// packRest packs what has gathered. Unless it is the last, the beginning of a rune
 // or of a base64 group stays for what follows.
-func (b *body) flush(last bool) error {
-	if len(b.rest) == 0 {
-		return nil
+func (b *body) packRest(last bool) {
+	if len(b.rest) > 0 {
+		n := b.pack(b.rest, last)
+		b.rest = append(b.rest[:0], b.rest[n:]...)
+		b.tail = 0 // the chunk takes its place
 	}
-	n, err := b.pack(b.rest, last)
-	b.rest = append(b.rest[:0], b.rest[n:]...)
-	return err
+	if last {
+		b.rest = nil
+	}
 }
 
-// pack emits p, or as much of it as makes whole runes or base64 groups, and
+// pack packs p, or as much of it as makes whole runes or base64 groups, and
 // returns how much that was. A full chunk is never wholly left.
-func (b *body) pack(p []byte, last bool) (n int, err error) {
-	if b.binary {
-		if n = len(p); !last {
-			n -= n % 3
-		}
-		if n == 0 {
-			return 0, nil
-		}
-		return n, b.emit(chunk{frame: b.packer.packBinary(p[:n]), base64: true})
-	}
-	reuse := b.reuse && len(p) == b.size
-	if reuse {
-		if known, ok := b.packer.cache.get(p); ok {
-			return known.length, b.emit(chunk{frame: known.frame})
-		}
-	}
-	n = validPrefix(p)
-	if n < len(p) && (last || utf8.FullRune(p[n:])) {
-		if n > 0 {
-			if err := b.emit(chunk{frame: b.packer.packText(p[:n])}); err != nil {
-				return 0, err
-			}
-		}
-		b.binary = true
-		m, err := b.pack(p[n:], last)
-		return n + m, err
+func (b *body) pack(p []byte, last bool) (n int) {
+	n = len(p)
+	if !last && b.binary {
+		n -= n % 3
+	} else if !last {
+		n -= tornRune(p)
 	}
 	if n == 0 {
-		return 0, nil
+		return 0
 	}
-	frame := b.packer.packText(p[:n])
-	if reuse {
-		b.packer.cache.put(p, n, frame)
+	c := chunk{sum: sha256.Sum256(p[:n]), base64: b.binary}
+	if b.find != nil && len(p) == b.size && !b.binary {
+		c.shared = true
+		c.at, c.reference = b.find(c.sum)
 	}
-	return n, b.emit(chunk{frame: frame})
+	switch {
+	case c.reference: // so it is text
+	case b.binary:
+		c.frame = b.packer.packBinary(p[:n])
+	case !utf8.Valid(p[:n]):
+		return b.turnBinary(p, last)
+	default:
+		c.frame = b.packer.packText(p[:n])
+	}
+	b.packed = append(b.packed, c)
+	return n
+}
+
+// turnBinary packs p, in which the body's first bytes are that are no text.
+func (b *body) turnBinary(p []byte, last bool) int {
+	n := validPrefix(p)
+	if n > 0 {
+		b.packed = append(b.packed, chunk{sum: sha256.Sum256(p[:n]), frame: b.packer.packText(p[:n])})
+	}
+	b.binary = true
+	return n + b.pack(p[n:], last)
+}
+
+// tornRune returns how many bytes at p's end begin a rune that what follows may
+// complete.
+func tornRune(p []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
+		if end := p[len(p)-n:]; utf8.RuneStart(end[0]) {
+			if utf8.FullRune(end) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// keep takes up chunks that are in the log.
+func (b *body) keep(chunks []chunk) {
+	if !b.broken {
+		b.chunks = append(b.chunks, chunks...)
+	}
 }
 
 // validPrefix returns the length of p's longest beginning that is valid UTF-8.
@@ -129,11 +173,10 @@ func validPrefix(p []byte) int {
 // packer turns text into frames.
 type packer struct {
 	encoder *zstd.Encoder
-	cache   *chunkCache
 	scratch sync.Pool // *[]byte, for escaped text
 }
 
-func newPacker(cacheBytes int) (*packer, error) {
+func newPacker() (*packer, error) {
 	encoder, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
@@ -145,7 +188,6 @@ func newPacker(cacheBytes int) (*packer, error) {
 	}
 	return &packer{
 		encoder: encoder,
-		cache:   newChunkCache(cacheBytes),
 		scratch: sync.Pool{New: func() any { return new([]byte) }},
 	}, nil
 }
@@ -195,61 +237,4 @@ func appendEscaped(dst, text []byte) []byte {
 		from = i + 1
 	}
 	return append(dst, text[from:]...)
-}
-
-// chunkCache knows the frames of chunks that were packed lately. It keeps the
-// chunks too and compares them: that a record is exact rests on no hash. Old
-// entries go by generations: what was not asked for during one is forgotten
-// with it.
-type chunkCache struct {
-	seed  maphash.Seed
-	limit int // of one generation, in bytes
-
-	mu         sync.Mutex
-	young, old map[uint64]*packed
-	size       int
-}
-
-// packed is a chunk, and the frame of its first length bytes.
-type packed struct {
-	raw    []byte
-	length int
-	frame  []byte
-}
-
-func newChunkCache(limit int) *chunkCache {
-	return &chunkCache{seed: maphash.MakeSeed(), limit: limit / 2, young: map[uint64]*packed{}}
-}
-
-func (c *chunkCache) get(raw []byte) (*packed, bool) {
-	key := maphash.Bytes(c.seed, raw)
-	c.mu.Lock()
-	found := c.young[key]
-	if found == nil {
-		if found = c.old[key]; found != nil {
-			c.keep(key, found)
-		}
-	}
-	c.mu.Unlock()
-	if found == nil || !bytes.Equal(found.raw, raw) {
-		return nil, false
-	}
-	return found, true
-}
-
-func (c *chunkCache) put(raw []byte, length int, frame []byte) {
-	entry := &packed{raw: bytes.Clone(raw), length: length, frame: frame}
-	key := maphash.Bytes(c.seed, raw)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.keep(key, entry)
-}
-
-// keep adds an entry to the young generation; the caller holds the lock.
-func (c *chunkCache) keep(key uint64, entry *packed) {
-	if c.size > c.limit {
-		c.old, c.young, c.size = c.young, map[uint64]*packed{}, 0
-	}
-	c.young[key] = entry
-	c.size += len(entry.raw) + len(entry.frame)
 }

@@ -103,7 +103,7 @@ func TestNoRecordIsOpenedOnADiskThatFailsAndTheNextOneIsWhenItWorks(t *testing.T
 			fault := faults(d)[name]
 			d.set(fault.fail)
 			for range 3 {
-				if _, err := h.Open(t.Context(), newExchange(), Message{}); !errors.Is(err, fault.err) || !strings.Contains(err.Error(), "open a record: ") {
+				if _, err := h.Open(t.Context(), newExchange(), Message{}, nil); !errors.Is(err, fault.err) || !strings.Contains(err.Error(), "open a record: ") {
 					t.Errorf("opening a record: %v, want %v", err, fault.err)
 				}
 				if err := h.Ready(t.Context()); !errors.Is(err, fault.err) {
@@ -184,7 +184,7 @@ func TestOpeningOnADiskThatHangsFailsInTimeAndWorksWhenItGoesOn(t *testing.T) {
 		hang := make(chan struct{})
 		d.set(func() { d.hang = hang })
 		began := time.Now()
-		if _, err := h.Open(t.Context(), newExchange(), Message{}); err == nil || !strings.Contains(err.Error(), "did not answer in time") {
+		if _, err := h.Open(t.Context(), newExchange(), Message{}, nil); err == nil || !strings.Contains(err.Error(), "did not answer in time") {
 			t.Errorf("opening on a disk that hangs: %v", err)
 		}
 		if waited := time.Since(began); waited != h.Spool.options.OpenTimeout { // by the bubble's clock
@@ -192,7 +192,7 @@ func TestOpeningOnADiskThatHangsFailsInTimeAndWorksWhenItGoesOn(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := h.Open(ctx, newExchange(), Message{}); !errors.Is(err, context.Canceled) {
+		if _, err := h.Open(ctx, newExchange(), Message{}, nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("opening for somebody who went away: %v", err)
 		}
 		d.set(func() { d.hang = nil })
@@ -236,6 +236,7 @@ func TestWritingToADiskThatHangsFailsWhenTheBacklogIsFull(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+		must(t, v.WriteRequest([]byte("as")))
 		if err := v.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("flushing to a disk that hangs: %v", err)
 		}
@@ -248,7 +249,7 @@ func TestWritingToADiskThatHangsFailsWhenTheBacklogIsFull(t *testing.T) {
 		}
 		d.set(func() { d.hang = nil })
 		close(hang)
-		must(t, v.WriteRequest([]byte("asked")))
+		must(t, v.WriteRequest([]byte("ked")))
 		must(t, v.Flush(t.Context()))
 		v.Close(ended(other))
 		time.Sleep(time.Minute)
@@ -280,7 +281,7 @@ func TestAWriterThatFailsNowAndThenLosesNothingThatItSaidItKept(t *testing.T) {
 		group.Go(func() {
 			for range 40 {
 				e := newExchange()
-				w, err := h.Open(t.Context(), e, Message{})
+				w, err := h.Open(t.Context(), e, Message{}, nil)
 				if err != nil {
 					continue
 				}
@@ -316,7 +317,7 @@ func TestAFlushWaitsUntilTheWriterKnowsItsEntries(t *testing.T) {
 		var group sync.WaitGroup
 		e, opened := newExchange(), make(chan *Writer)
 		go func() { // its batch is the one that hangs
-			w, err := h.Open(context.Background(), e, Message{})
+			w, err := h.Open(context.Background(), e, Message{}, nil)
 			if err != nil {
 				t.Error(err)
 			}
@@ -341,7 +342,7 @@ func TestAFlushWaitsUntilTheWriterKnowsItsEntries(t *testing.T) {
 			}
 			second.mu.Lock()
 			defer second.mu.Unlock()
-			if len(second.entries) != 1 {
+			if len(second.request.chunks) != 1 {
 				t.Error("a flush returned before the writer knew its entry")
 			}
 		})

@@ -4,52 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"sort"
+	"slices"
 	"sync"
 	"time"
 )
 
-// file is what the log needs of a segment's file; tests put faults between.
-type file interface {
-	io.Writer
-	io.ReaderAt
-	io.Closer
-	Sync() error
-	Truncate(size int64) error
-}
-
-// createFile makes a segment's file, which must not exist.
-func createFile(path string) (file, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|os.O_APPEND, 0o600)
-}
-
-// segment is one file of the log.
-type segment struct {
-	path string
-	file file
-	size int64 // of what is whole in it
-	// users counts the exchanges that have entries in it. At zero, and when it
-	// is no longer written, it is deleted.
-	users  int
-	sealed bool
-	// damaged segments are set aside and not deleted.
-	damaged bool
-}
-
-// place is where an entry's payload stands.
-type place struct {
-	segment *segment
-	offset  int64
-	length  int
-}
-
-// journal is the log that all exchanges share: entries are appended to a buffer,
-// and one goroutine writes what has gathered, with one write, and one fsync if
-// anybody asked for it. Whoever waits, waits for the batch and not for a turn of
-// their own.
+// journal is the log that all exchanges share: entries are appended to a buffer, and
+// one goroutine writes what has gathered, with one write. A second one syncs behind
+// it if anybody asked for that, so that no write waits for a sync. Whoever waits,
+// waits for the batch and not for a turn of their own.
 type journal struct {
 	dir      string
 	create   func(path string) (file, error)
@@ -57,130 +20,133 @@ type journal struct {
 	max      int64         // bytes of all segments together
 	backlog  int           // bytes that may wait to be written
 	patience time.Duration // for which a write waits for the backlog
+	tooLate  time.Duration // after which a sync that is not done means a disk that hangs
 
 	mu       sync.Mutex
-	next     *batch        // gathers entries
-	writing  *batch        // is being written; nil when none is
-	work     chan struct{} // tells the writer that next is not empty
+	next     *batch // gathers entries
+	writing  *batch // is being written; nil when none is
+	reserved int    // bytes that are about to be appended
+	unsynced []*batch
+	lastSync *batch // the last one that was asked to be synced
+	batches  uint64 // how many there were
 	closed   bool
-	current  *segment
+	current  *segment // is written; only the writer changes it
 	number   int
 	segments map[*segment]struct{}
-	failure  error // of the last batch; nil once one is synced
+	failure  error  // of the last batch; nil once one is synced
+	failedAt uint64 // the number of that batch
 
-	done chan struct{}
+	work, syncWork chan struct{} // tell the writer and the syncer that there is something
+	done           chan struct{}
 }
 
 // batch is what is written together.
 type batch struct {
-	data    []byte
-	entries []pending
-	sync    bool
-	done    chan struct{} // closed when the batch is written, or has failed
-	err     error         // valid after done
-}
-
-// pending is an entry of a batch and the exchange that waits to know its place.
-type pending struct {
-	writer   *Writer
-	kind     kind
-	sequence uint32
-	start    int
-	length   int // of the payload
+	number   uint64
+	data     []byte
+	entries  []pending
+	segment  *segment   // which it was written to
+	refersTo []*segment // where chunks stand that its entries refer to
+	sync     bool
+	asked    time.Time     // when a sync was first asked for
+	written  chan struct{} // closed when the batch is written, or has failed
+	synced   chan struct{} // closed when it is on the disk, or has failed; if sync
+	err      error         // valid after synced, or after written where it was a write that failed
 }
 
 func openJournal(dir string, first int, o *Options) *journal {
 	j := &journal{
 		dir: dir, create: o.create, segment: o.SegmentBytes, max: o.MaxBytes,
-		backlog: o.BacklogBytes, patience: o.BacklogWait,
-		next: newBatch(), work: make(chan struct{}, 1), number: first,
+		backlog: o.BacklogBytes, patience: o.BacklogWait, tooLate: o.OpenTimeout,
+		work: make(chan struct{}, 1), syncWork: make(chan struct{}, 1), number: first,
 		segments: map[*segment]struct{}{}, done: make(chan struct{}),
 	}
+	j.next = j.newBatch()
 	go j.run()
+	go j.syncBehind()
 	return j
 }
 
 // largestSpare bounds the memory that is kept for the next batch.
 const largestSpare = 1 << 20
 
-func newBatch() *batch { return &batch{done: make(chan struct{})} }
+// newBatch returns the next batch; the caller holds the lock.
+func (j *journal) newBatch() *batch {
+	j.batches++
+	return &batch{number: j.batches, written: make(chan struct{}), synced: make(chan struct{})}
+}
 
 var (
 	errClosed  = errors.New("the spool is closed")
 	errBacklog = errors.New("the disk does not keep up with what is to be recorded")
+	errHangs   = errors.New("the disk did not answer in time")
 	errFull    = errors.New("the spool has reached its largest size, as the archive or the ledger does not take what is in it")
 )
 
-// append adds an entry of the writer's to the batch that gathers, and returns
-// that batch. The caller holds the writer's lock, which keeps the writer's
+// append adds a writer's entries to the batch that gathers, all to the same, and
+// returns that batch. The caller holds the writer's lock, which keeps the writer's
 // entries in order.
-func (j *journal) append(w *Writer, k kind, payload []byte, syncIt bool) (*batch, error) {
+func (j *journal) append(b *entryWriter, syncIt bool) (*batch, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
 		return nil, errClosed
 	}
-	b := j.next
-	start := len(b.data)
-	b.data = appendEntry(b.data, k, w.id, w.sequence, payload)
-	b.entries = append(b.entries, pending{writer: w, kind: k, sequence: w.sequence, start: start, length: len(payload)})
-	b.sync = b.sync || syncIt
-	w.sequence++
+	to := j.next
+	base := len(to.data)
+	to.data = append(to.data, b.data...)
+	for _, e := range b.entries {
+		e.start += base
+		to.entries = append(to.entries, e)
+		for _, c := range e.chunks {
+			if c.at.segment != nil && !slices.Contains(to.refersTo, c.at.segment) {
+				to.refersTo = append(to.refersTo, c.at.segment)
+			}
+		}
+	}
+	if syncIt {
+		j.ask(to)
+	}
+	wake(j.work)
+	return to, nil
+}
+
+// ask has a batch synced once it is written; the caller holds the lock.
+func (j *journal) ask(b *batch) {
+	if b.sync {
+		return
+	}
+	b.sync, b.asked = true, time.Now()
+	if j.lastSync == nil || j.lastSync.number < b.number {
+		j.lastSync = b
+	}
+}
+
+func wake(worker chan<- struct{}) {
 	select {
-	case j.work <- struct{}{}:
+	case worker <- struct{}{}:
 	default:
 	}
-	return b, nil
 }
 
-// room waits until the backlog is within its bound, for a while at the most. The
-// caller holds no writer's lock, as the journal needs it to go on.
-func (j *journal) room() error {
-	var late <-chan time.Time
-	for {
-		j.mu.Lock()
-		waiting := len(j.next.data)
-		busy := j.writing
-		j.mu.Unlock()
-		if waiting <= j.backlog || busy == nil {
-			return nil
-		}
-		if late == nil {
-			timer := time.NewTimer(j.patience)
-			defer timer.Stop()
-			late = timer.C
-		}
-		select {
-		case <-busy.done:
-		case <-late:
-			return errBacklog
-		}
-	}
-}
-
-// wait waits until all that was appended so far is written, or could not be.
-func (j *journal) wait(ctx context.Context) error {
-	b := j.gathering()
+// waitSynced waits until all that was to be synced so far is, or could not be.
+func (j *journal) waitSynced(ctx context.Context) error {
+	j.mu.Lock()
+	b := j.lastSync
+	j.mu.Unlock()
 	if b == nil {
 		return nil
 	}
+	return waitFor(ctx, b.synced)
+}
+
+func waitFor(ctx context.Context, done <-chan struct{}) error {
 	select {
-	case <-b.done:
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the spool: %w", ctx.Err())
 	}
-}
-
-// gathering returns the batch to wait for if everything appended so far is to be
-// written; nil when all is.
-func (j *journal) gathering() *batch {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(j.next.entries) > 0 {
-		return j.next
-	}
-	return j.writing
 }
 
 // full reports whether the log may take no new exchange.
@@ -199,16 +165,33 @@ func (j *journal) depth() (segments int, size int64) {
 	return len(j.segments), size
 }
 
-// failing returns why the last batch could not be written; nil when it was.
+// failing returns why the last batch could not be written or synced; nil when it was.
 func (j *journal) failing() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.failure
 }
 
+// hanging returns an error when a sync is not done for longer than anybody waits for
+// it: what is appended now would wait in vain, and pile up.
+func (j *journal) hanging() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	oldest := j.next
+	if len(j.unsynced) > 0 {
+		oldest = j.unsynced[0]
+	} else if j.writing != nil && j.writing.sync {
+		oldest = j.writing
+	}
+	if oldest.sync && time.Since(oldest.asked) > j.tooLate {
+		return errHangs
+	}
+	return nil
+}
+
 // run writes batch after batch until the journal is closed and empty.
 func (j *journal) run() {
-	defer close(j.done)
+	defer close(j.syncWork)
 	var spare []byte // what the batch before had its data in
 	for range j.work {
 		j.mu.Lock()
@@ -221,142 +204,101 @@ func (j *journal) run() {
 			}
 			continue
 		}
-		j.next, j.writing = newBatch(), b
+		j.next, j.writing = j.newBatch(), b
 		j.next.data = spare
 		j.mu.Unlock()
 
-		s, base, err := j.write(b)
-
-		for _, e := range b.entries {
-			e.writer.written(e, place{s, base + int64(e.start) + headerSize, e.length}, err, j)
+		base, err := j.write(b)
+		for i := range b.entries {
+			e := &b.entries[i]
+			e.writer.written(e, b.segment, base, err)
 		}
-		if s != nil && s.size >= j.segment {
-			j.seal(s)
-		}
-		b.err = err
 		if spare = b.data[:0]; cap(spare) > largestSpare {
 			spare = nil
 		}
-		b.data, b.entries = nil, nil
-		// Only now is it not being written: who waits for its entries, waits
-		// until their exchanges know of them.
-		j.mu.Lock()
-		j.writing = nil
-		if err != nil || b.sync { // a write alone does not show that the disk syncs
-			j.failure = err
-		}
-		close(b.done)
-		again := len(j.next.entries) > 0 || j.closed
-		j.mu.Unlock()
-		if again {
-			select {
-			case j.work <- struct{}{}:
-			default:
-			}
-		}
+		j.finish(b, err)
 	}
 }
 
 // write writes a batch to the current segment and returns where it begins. After
 // a failure nothing of the batch counts, and the segment ends before it.
-func (j *journal) write(b *batch) (s *segment, base int64, err error) {
-	if s, err = j.writable(); err != nil {
-		return nil, 0, err
-	}
-	base = s.size
-	if _, err = s.file.Write(b.data); err == nil && b.sync {
-		err = s.file.Sync()
-	}
+func (j *journal) write(b *batch) (base int64, err error) {
+	s, err := j.writable()
 	if err != nil {
-		err = fmt.Errorf("write to the spool: %w", err)
-		// After a failed fsync nobody knows what is on the disk: the segment is
-		// given up, and what is whole in it stays readable.
-		truncated := s.file.Truncate(base)
+		return 0, err
+	}
+	if _, err = s.file.Write(b.data); err != nil {
+		truncated := s.file.Truncate(s.size)
 		j.seal(s)
-		return nil, 0, errors.Join(err, truncated)
+		return 0, errors.Join(fmt.Errorf("write to the spool: %w", err), truncated)
 	}
-	j.mu.Lock()
-	s.size += int64(len(b.data))
-	j.mu.Unlock()
-	return s, base, nil
-}
-
-// writable returns the segment to write to, beginning a new one where needed.
-func (j *journal) writable() (*segment, error) {
-	if j.current != nil {
-		return j.current, nil
-	}
-	path := filepath.Join(j.dir, fmt.Sprintf("%010d.log", j.number))
-	j.number++
-	f, err := j.create(path)
-	if err == nil {
-		err = syncDirectory(j.dir)
-	}
-	if err != nil {
-		if f != nil {
-			err = errors.Join(err, f.Close(), os.Remove(path))
-		}
-		return nil, fmt.Errorf("begin a segment of the spool: %w", err)
-	}
-	s := &segment{path: path, file: f}
-	j.mu.Lock()
-	j.segments[s] = struct{}{}
-	j.mu.Unlock()
-	j.current = s
-	return s, nil
-}
-
-// seal ends a segment; it goes when its last exchange is settled.
-func (j *journal) seal(s *segment) {
-	j.current = nil
-	j.mu.Lock()
-	s.sealed = true
-	j.mu.Unlock()
-	j.release(s, 0)
-}
-
-// use counts one more exchange with entries in the segment.
-func (j *journal) use(s *segment) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s.users++
+	base, b.segment = s.size, s
+	s.size += int64(len(b.data))
+	if !s.dirty {
+		s.dirty = true
+		s.users++
+	}
+	return base, nil
 }
 
-// release counts exchanges that need the segment no more, and deletes it when
-// nobody does.
-func (j *journal) release(s *segment, users int) {
+// finish tells who waits for a batch that it is written, and hands it to the syncer.
+// Only now is it not being written: who waits for its entries, waits until their
+// exchanges know of them.
+func (j *journal) finish(b *batch, err error) {
+	s := b.segment
+	full := s != nil && s.size >= j.segment
 	j.mu.Lock()
-	s.users -= users
-	unused := s.sealed && s.users == 0
-	if unused {
-		delete(j.segments, s)
+	j.writing = nil
+	if full {
+		j.ask(b) // so that the segment can go when nobody else needs it
 	}
+	b.data, b.err = nil, err
+	switch {
+	case err != nil:
+		j.failure, j.failedAt = err, b.number
+		close(b.synced)
+	case b.sync:
+		j.unsynced = append(j.unsynced, b)
+	}
+	if err == nil {
+		s.share(b.entries)
+	}
+	if err != nil || !b.sync {
+		b.entries = nil
+	}
+	again := len(j.next.entries) > 0 || j.closed
+	close(b.written)
 	j.mu.Unlock()
-	if unused {
-		_ = s.discard() // one that stays is settled again at the next start, which is harmless
+	if full {
+		j.seal(s)
+	}
+	if b.sync {
+		wake(j.syncWork)
+	}
+	if again {
+		wake(j.work)
 	}
 }
 
-// discard closes the segment and deletes its file.
-func (s *segment) discard() error {
-	if err := s.file.Close(); err != nil {
-		return err
+// share lets later bodies refer to the chunks of entries; the caller holds the lock.
+func (s *segment) share(entries []pending) {
+	for _, e := range entries {
+		for _, c := range e.chunks {
+			if c.shared && !c.reference && len(s.shared) < maxShared {
+				s.shared[c.sum] = c.at
+			}
+		}
 	}
-	if s.damaged {
-		return os.Rename(s.path, s.path+".damaged")
-	}
-	return os.Remove(s.path)
 }
 
-// close writes what has gathered and ends the writer.
+// close writes and syncs what has gathered and ends the goroutines.
 func (j *journal) close(ctx context.Context) error {
 	j.mu.Lock()
 	j.closed = true
 	j.mu.Unlock()
-	select {
-	case j.work <- struct{}{}:
-	default:
-	}
+	wake(j.work)
 	select {
 	case <-j.done:
 	case <-ctx.Done():
@@ -373,22 +315,4 @@ func (j *journal) close(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// segmentFiles returns the segments in dir in the order in which they were
-// written, and the number that the next one gets.
-func segmentFiles(dir string) (paths []string, next int, err error) {
-	paths, err = filepath.Glob(filepath.Join(dir, "*.log"))
-	if err != nil {
-		return nil, 0, err
-	}
-	sort.Strings(paths)
-	next = 1
-	if len(paths) > 0 {
-		if _, err := fmt.Sscanf(filepath.Base(paths[len(paths)-1]), "%d.log", &next); err != nil {
-			return nil, 0, fmt.Errorf("%s is no segment of the spool: move it away", paths[len(paths)-1])
-		}
-		next++
-	}
-	return paths, next, nil
 }

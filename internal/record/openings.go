@@ -166,7 +166,7 @@ func (o *Openings) read(ctx context.Context, key string) (note opening, err erro
 
 // bodiless is the document of an exchange of which the request's head is known.
 func bodiless(e exchange.Exchange, request *head) (doc io.Reader, size int64, err error) {
-	packer, err := newPacker(0)
+	packer, err := newPacker()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -175,7 +175,7 @@ func bodiless(e exchange.Exchange, request *head) (doc io.Reader, size int64, er
 	a.text(`{"format":"` + Format + `","exchange":`)
 	a.json(e)
 	a.text(`,"request":`)
-	a.message(request, nil, entryAsked, entryAskedRaw)
+	a.message(request, nil)
 	a.text("}\n")
 	a.pack()
 	return io.MultiReader(a.parts...), a.size, a.err

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,7 +21,7 @@ import (
 // interrupted; finish may fill in what their bodies tell, such as the usage. It
 // returns how many of these there were. Call it once, before the first Open.
 func (s *Spool) Recover(ctx context.Context, finish func(e *exchange.Exchange, request, response io.Reader)) (interrupted int, err error) {
-	r := recovery{spool: s, found: map[uuid.UUID]*found{}}
+	r := recovery{spool: s, found: map[uuid.UUID]*found{}, before: map[sum]place{}}
 	for i, path := range s.old {
 		if err := ctx.Err(); err != nil {
 			return 0, fmt.Errorf("recover the spool: %w", err)
@@ -60,6 +62,9 @@ type recovery struct {
 	found    map[uuid.UUID]*found
 	order    []uuid.UUID
 	segments []*segment
+	// before and here are the chunks of the request bodies in the segment before
+	// and in the one that is read: no entry refers to older ones.
+	before, here map[sum]place
 }
 
 // found is what the log holds of one exchange.
@@ -69,7 +74,8 @@ type found struct {
 	closed  *ending
 	status  int
 	settled bool
-	last    time.Time
+	last    time.Time // when its last entry was made
+	tails   [2][]byte // of the request and the answer, which no chunk holds
 }
 
 // read takes up one segment. The last one may end in the middle of an entry, as
@@ -90,10 +96,18 @@ func (r *recovery) read(path string, last bool) error {
 	j.segments[s] = struct{}{}
 	j.mu.Unlock()
 	r.segments = append(r.segments, s)
+	r.before, r.here = r.here, map[sum]place{}
 
 	reader := bufio.NewReaderSize(f, 1<<20)
+	err = readMagic(reader)
 	for at := int64(0); ; {
-		e, err := readEntry(reader)
+		var e entry
+		if err == nil {
+			if at == 0 {
+				at = int64(len(segmentMagic))
+			}
+			e, err = readEntry(reader)
+		}
 		if err == io.EOF {
 			return nil
 		}
@@ -108,17 +122,34 @@ func (r *recovery) read(path string, last bool) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", path, err)
 		}
-		if err := r.take(e, place{s, at + headerSize, len(e.payload)}, info.ModTime()); err != nil {
+		if err := r.take(e, place{s, at + headerSize, len(e.payload)}); err != nil {
 			return err
 		}
 		at += e.size
 	}
 }
 
+// errOtherFormat says that a segment is not of this version's making.
+var errOtherFormat = errors.New("another version of codex-proxy wrote it, in a format that this one does not read: " +
+	"start that version once more and stop it, which settles what is in it, and then start this one")
+
+// readMagic reads how a segment begins; io.EOF where it is empty.
+func readMagic(r io.Reader) error {
+	begins := make([]byte, len(segmentMagic))
+	n, err := io.ReadFull(r, begins)
+	switch {
+	case !strings.HasPrefix(segmentMagic, string(begins[:n])):
+		return errOtherFormat
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the beginning is cut", errTorn)
+	}
+	return err
+}
+
 // take adds an entry to what is known of its exchange.
-func (r *recovery) take(e entry, at place, when time.Time) error {
+func (r *recovery) take(e entry, at place) error {
 	f := r.found[e.id]
 	if f == nil {
 		f = &found{writer: r.spool.newWriter(e.id)}
@@ -128,53 +159,137 @@ func (r *recovery) take(e entry, at place, when time.Time) error {
 	w := f.writer
 	if e.sequence > w.sequence {
 		w.fail(errors.New("a part of the spool is missing"))
+		// Where the beginning is known, what follows a gap does not follow it.
+		w.request.broken, w.response.broken = f.opened != nil, f.opened != nil
 	}
 	w.sequence = max(w.sequence, e.sequence+1)
-	f.last = when
-	entry := written{e.kind, at}
-	var err error
-	switch e.kind {
-	case entryOpened:
-		f.opened = new(opening)
-		err = entry.decode(f.opened)
-	case entryClosed:
-		f.closed = new(ending)
-		err = entry.decode(f.closed)
-	case entryAnswer:
-		var answer head
-		err = entry.decode(&answer)
-		f.status = answer.Status
-	case entrySettled:
+	if e.kind == entrySettled {
 		f.settled = true
 		return nil
 	}
+	f.last = e.at
+	w.use(at.segment)
+	chunks, err := r.decode(f, e, at)
 	if err != nil {
 		return err
 	}
-	w.entries = append(w.entries, entry)
-	w.use(at.segment, r.spool.journal)
+	w.keep(e.kind, at, chunks)
 	return nil
+}
+
+// decode takes up the payload of an entry, of which it returns the chunks.
+func (r *recovery) decode(f *found, e entry, at place) (chunks []chunk, err error) {
+	switch w := f.writer; e.kind {
+	case entryOpened:
+		f.opened = new(opening)
+		err = at.decode(f.opened)
+	case entryClosed:
+		f.closed = new(ending)
+		err = at.decode(f.closed)
+	case entryAnswer:
+		var answer head
+		err = at.decode(&answer)
+		f.status = answer.Status
+	case entryRequestTail:
+		f.tails[0] = w.request.withTail(f.tails[0], e.payload)
+	case entryResponseTail:
+		f.tails[1] = w.response.withTail(f.tails[1], e.payload)
+	case entryRequest:
+		chunks, err = r.chunks(w, &w.request, e, at)
+		f.tails[0] = w.request.withoutTail(f.tails[0])
+	case entryResponse:
+		chunks, err = r.chunks(w, &w.response, e, at)
+		f.tails[1] = w.response.withoutTail(f.tails[1])
+	}
+	return chunks, err
+}
+
+// withTail returns a body's tail with what follows it in the log.
+func (b *body) withTail(tail, more []byte) []byte {
+	if b.broken {
+		return tail
+	}
+	return append(tail, more...)
+}
+
+// withoutTail returns what stays of a body's tail when a chunk has taken its place.
+func (b *body) withoutTail(tail []byte) []byte {
+	if b.broken {
+		return tail
+	}
+	return nil
+}
+
+// chunks returns the chunks of an entry, as far as all of them are in the log.
+func (r *recovery) chunks(w *Writer, b *body, e entry, at place) ([]chunk, error) {
+	chunks, err := readChunks(e.payload)
+	if err != nil {
+		return nil, err
+	}
+	for i := range chunks {
+		c := &chunks[i]
+		if !c.reference {
+			c.at.segment, c.at.offset = at.segment, at.offset+c.at.offset
+			if e.kind == entryRequest {
+				r.here[c.sum] = c.at
+			}
+			continue
+		}
+		known, ok := r.here[c.sum]
+		if !ok {
+			known, ok = r.before[c.sum]
+		}
+		if !ok {
+			w.fail(errors.New("a part of the spool is missing"))
+			w.keep(e.kind, at, chunks[:i])
+			b.broken = true
+			return nil, nil
+		}
+		c.at = known
+		w.use(known.segment)
+	}
+	return chunks, nil
+}
+
+// gather makes chunks, in memory, of the bodies' tails.
+func (f *found) gather() {
+	for i, b := range []*body{&f.writer.request, &f.writer.response} {
+		if len(f.tails[i]) == 0 {
+			continue
+		}
+		b.binary = slices.ContainsFunc(b.chunks, func(c chunk) bool { return c.base64 })
+		b.find = nil
+		b.write(f.tails[i])
+		b.packRest(true)
+		b.chunks, b.packed = append(b.chunks, b.packed...), nil
+	}
 }
 
 // close takes up what was noted when the exchange ended.
 func (f *found) close() exchange.Exchange {
+	f.gather()
 	w, c := f.writer, f.closed
-	w.trailer, w.askedIncomplete, w.toldIncomplete = c.Trailer, c.RequestIncomplete, c.ResponseIncomplete
+	w.trailer, w.requestIncomplete, w.responseIncomplete = c.Trailer, c.RequestIncomplete, c.ResponseIncomplete
 	return c.Exchange
 }
 
-// interrupt closes an exchange that was open when the run before ended.
+// interrupt closes an exchange that was open when the run before ended. It ended, for
+// all that is known, when its last entry was made.
 func (f *found) interrupt(finish func(e *exchange.Exchange, request, response io.Reader)) exchange.Exchange {
+	f.gather()
 	e := f.opened.Exchange
-	asked := &counter{from: readBody(f.writer.entries, entryAsked, entryAskedRaw)}
-	told := &counter{from: readBody(f.writer.entries, entryTold, entryToldRaw)}
+	request := &counter{from: &bodyReader{chunks: f.writer.request.chunks}}
+	response := &counter{from: &bodyReader{chunks: f.writer.response.chunks}}
 	e.Status = f.status
 	e.Outcome, e.ErrorOrigin, e.Error = exchange.Interrupted, exchange.OriginProxy, "the proxy stopped while this exchange was running"
-	e.Ended = f.last.UTC()
-	finish(&e, asked, told)
-	e.RequestBytes, e.ResponseBytes = asked.rest(), told.rest()
-	f.writer.askedIncomplete = "the proxy stopped while this exchange was running: the end may be missing"
-	f.writer.toldIncomplete = f.writer.askedIncomplete
+	if e.Ended = f.last; e.Ended.Before(e.Started) { // the clock was set back
+		e.Ended = e.Started
+	}
+	e.DurationMicros = e.Ended.Sub(e.Started).Microseconds()
+	finish(&e, request, response)
+	e.RequestBytes, e.ResponseBytes = request.rest(), response.rest()
+	f.writer.requestIncomplete = "the proxy stopped while this exchange was running: the end may be missing"
+	f.writer.responseIncomplete = f.writer.requestIncomplete
 	return e
 }
 

@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -187,7 +188,8 @@ func TestATornEndLosesNoEntryBeforeIt(t *testing.T) {
 	log := segments(t, h.dir)[0]
 	raw, err := os.ReadFile(log)
 	must(t, err)
-	opened := whole + headerSize + int64(raw[whole]) + int64(raw[whole+1])<<8 // of the second's first entry
+	length := int64(raw[whole+sha256.Size]) + int64(raw[whole+sha256.Size+1])<<8
+	opened := whole + headerSize + length // of the second's first entry
 	h.archive.fail(nil)
 	for size := whole; size <= int64(len(raw)); size++ {
 		h := newHouse(t)
@@ -439,7 +441,7 @@ func TestAFullSpoolTakesNoExchangeUntilWhatIsInItIsSettled(t *testing.T) {
 		full := func() error {
 			for range 1000 {
 				e := newExchange()
-				w, err := h.Open(t.Context(), e, Message{})
+				w, err := h.Open(t.Context(), e, Message{}, nil)
 				if err != nil {
 					return err
 				}

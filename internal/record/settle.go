@@ -86,7 +86,7 @@ func (s *Spool) count(ctx context.Context) {
 		// an entry could not be written shows in the document; that the disk hangs
 		// means to come back.
 		wait, cancel := context.WithTimeout(ctx, 30*time.Second)
-		hung := s.journal.wait(wait)
+		hung := s.journal.waitSynced(wait)
 		cancel()
 		var batch []*closing
 		var rows []exchange.Exchange
@@ -223,38 +223,34 @@ func (s *Spool) recall(ctx context.Context, c *closing) error {
 func (w *Writer) document(e exchange.Exchange) (doc io.Reader, size int64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var request, answer *head
-	for _, entry := range w.entries {
-		switch entry.kind {
-		case entryOpened:
-			var o opening
-			if err := entry.decode(&o); err != nil {
-				return nil, 0, err
-			}
-			request = &o.Request
-		case entryAnswer:
-			answer = new(head)
-			if err := entry.decode(answer); err != nil {
-				return nil, 0, err
-			}
+	request := new(head)
+	var answer *head
+	if w.opening.segment != nil {
+		var o opening
+		if err := w.opening.decode(&o); err != nil {
+			return nil, 0, err
+		}
+		request = &o.Request
+	}
+	if w.answer.segment != nil {
+		answer = new(head)
+		if err := w.answer.decode(answer); err != nil {
+			return nil, 0, err
 		}
 	}
-	if request == nil {
-		request = new(head)
-	}
-	request.Incomplete = w.incomplete(w.askedIncomplete)
+	request.Incomplete = w.incomplete(w.requestIncomplete)
 	if answer != nil {
-		answer.Incomplete, answer.Trailer = w.incomplete(w.toldIncomplete), w.trailer
+		answer.Incomplete, answer.Trailer = w.incomplete(w.responseIncomplete), w.trailer
 	}
 
 	a := assembly{packer: w.spool.packer}
 	a.text(`{"format":"` + Format + `","exchange":`)
 	a.json(e)
 	a.text(`,"request":`)
-	a.message(request, w.entries, entryAsked, entryAskedRaw)
+	a.message(request, w.request.chunks)
 	if answer != nil {
 		a.text(`,"response":`)
-		a.message(answer, w.entries, entryTold, entryToldRaw)
+		a.message(answer, w.response.chunks)
 	}
 	a.text("}\n")
 	a.pack()
@@ -290,7 +286,7 @@ func (a *assembly) json(v any) {
 }
 
 // message adds one side of the exchange: its head, and its body from the log.
-func (a *assembly) message(h *head, entries []written, text, raw kind) {
+func (a *assembly) message(h *head, chunks []chunk) {
 	before := a.plain.Len()
 	a.json(h)
 	a.plain.Truncate(a.plain.Len() - 1) // the closing brace
@@ -299,20 +295,14 @@ func (a *assembly) message(h *head, entries []written, text, raw kind) {
 	}
 	a.text(`"body":"`)
 	binary := false
-	for _, e := range entries {
-		switch e.kind {
-		case raw:
-			if !binary {
-				a.text(`","body_base64":"`)
-				binary = true
-			}
-		case text:
-		default:
-			continue
+	for _, c := range chunks {
+		if c.base64 && !binary {
+			a.text(`","body_base64":"`)
+			binary = true
 		}
 		a.pack()
-		a.parts = append(a.parts, io.NewSectionReader(e.at.segment.file, e.at.offset, int64(e.at.length)))
-		a.size += int64(e.at.length)
+		a.parts = append(a.parts, c.reader())
+		a.size += c.size()
 	}
 	a.text(`"}`)
 }
@@ -328,8 +318,8 @@ func (a *assembly) pack() {
 	a.size += int64(len(frame))
 }
 
-func (e written) decode(v any) error {
-	payload, err := e.read()
+func (p place) decode(v any) error {
+	payload, err := p.read()
 	if err != nil {
 		return err
 	}

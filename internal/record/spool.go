@@ -13,6 +13,7 @@
 package record
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,10 +37,12 @@ type Options struct {
 	Ledger func(ctx context.Context, rows []exchange.Exchange) error
 	Log    *slog.Logger
 
-	// OpenTimeout is how long opening a record may wait for the disk; 2 s.
+	// OpenTimeout is how long opening a record may wait for the disk; 2 s, and 100 ms
+	// more for each MiB of the request's body.
 	OpenTimeout time.Duration
 	// BacklogBytes is what may wait in memory to be written; 64 MiB. When that
-	// much waits, a write waits for BacklogWait, 5 s, and then fails.
+	// much waits, a write waits for BacklogWait, 5 s, and then fails; and opening a
+	// record does, within OpenTimeout.
 	BacklogBytes int
 	BacklogWait  time.Duration
 	// SegmentBytes is the size of the log's files; 64 MiB. MaxBytes is the size
@@ -54,10 +57,7 @@ type Options struct {
 	// Openings, if any, are told of every record before it is open: they outlive
 	// the disk of a server that does not.
 	Openings *Openings
-	// CacheBytes bounds what is remembered of packed chunks; 64 MiB.
-	CacheBytes int
-
-	create func(path string) (file, error) // for tests
+	create   func(path string) (file, error) // for tests
 }
 
 func (o *Options) setDefaults() {
@@ -80,9 +80,6 @@ func (o *Options) setDefaults() {
 	if o.Quiet == 0 {
 		o.Quiet = 100 * time.Millisecond
 	}
-	if o.CacheBytes == 0 {
-		o.CacheBytes = 64 << 20
-	}
 	if o.create == nil {
 		o.create = createFile
 	}
@@ -96,6 +93,9 @@ type Spool struct {
 	packer  *packer
 	journal *journal
 	old     []string // segments of earlier runs
+
+	encoders sync.Pool // *entryWriter
+	tails    tails
 
 	mu   sync.Mutex
 	wake *sync.Cond
@@ -128,7 +128,7 @@ func OpenSpool(dir string, options Options) (*Spool, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the spool: %w", err), lock.Close())
 	}
-	packer, err := newPacker(options.CacheBytes)
+	packer, err := newPacker()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the spool: %w", err), lock.Close())
 	}
@@ -136,6 +136,7 @@ func OpenSpool(dir string, options Options) (*Spool, error) {
 	s := &Spool{
 		options: options, dir: dir, lock: lock, packer: packer, old: old,
 		idle: make(chan struct{}), stop: stop,
+		encoders: sync.Pool{New: func() any { return new(entryWriter) }},
 	}
 	s.wake = sync.NewCond(&s.mu)
 	s.journal = openJournal(dir, next, &s.options)
@@ -146,60 +147,89 @@ func OpenSpool(dir string, options Options) (*Spool, error) {
 	return s, nil
 }
 
-// Open opens the record of an exchange. When it returns nil the record is on
-// disk, and neither a crash nor a power failure takes it. It fails, within
+// Open opens the record of an exchange. body is what is known of the request's body,
+// as WriteRequest takes it; what follows is written later. When Open returns nil all
+// of it is on disk, and neither a crash nor a power failure takes it. It fails, within
 // OpenTimeout, when that cannot be had.
-func (s *Spool) Open(ctx context.Context, e exchange.Exchange, request Message) (*Writer, error) {
-	id, err := uuid.Parse(e.ID)
+func (s *Spool) Open(ctx context.Context, e exchange.Exchange, request Message, body []byte) (*Writer, error) {
+	w, err := s.begin(ctx, e, request, body)
 	if err != nil {
 		return nil, fmt.Errorf("open a record: %w", err)
 	}
-	if s.journal.full() {
-		return nil, fmt.Errorf("open a record: %w", errFull)
+	return w, nil
+}
+
+// openPerMiB is how much longer opening a record may wait for each MiB of its body:
+// a slow disk that works is no disk that hangs.
+const openPerMiB = 100 * time.Millisecond
+
+func (s *Spool) begin(ctx context.Context, e exchange.Exchange, request Message, body []byte) (*Writer, error) {
+	id, err := uuid.Parse(e.ID)
+	if err != nil {
+		return nil, err
 	}
 	payload, err := encodeOpening(e, request)
 	if err != nil {
-		return nil, fmt.Errorf("open a record: %w", err)
+		return nil, err
+	}
+	release, err := s.admit(ctx, len(payload)+len(body))
+	if err != nil {
+		return nil, err
 	}
 	w := s.newWriter(id)
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		return nil, fmt.Errorf("open a record: %w", errClosed)
+		release()
+		return nil, errClosed
 	}
 	s.open++
 	s.opened = time.Now()
 	s.mu.Unlock()
 
 	noted := s.options.Openings.begin(ctx, s.options.OpenTimeout, e.ID, payload)
-	w.mu.Lock()
-	b, err := s.journal.append(w, entryOpened, payload, true)
-	w.mu.Unlock()
+	b, err := w.open(payload, body)
+	release()
 	if err == nil {
-		timer := time.NewTimer(s.options.OpenTimeout)
-		defer timer.Stop()
+		timeout := time.NewTimer(s.options.OpenTimeout + time.Duration(len(body)>>20)*openPerMiB)
+		defer timeout.Stop()
 		select {
-		case <-b.done:
-			err = b.err
-		case <-timer.C:
-			err = errors.New("the disk did not answer in time")
+		case <-b.synced:
+			err = cmp.Or(b.err, w.failure())
+		case <-timeout.C:
+			err = errHangs
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
 	}
 	if err = errors.Join(err, noted()); err != nil {
-		s.abandon(w)
-		return nil, fmt.Errorf("open a record: %w", err)
+		s.abandon(w, b)
+		return nil, err
 	}
 	return w, nil
 }
 
-// abandon lets go of a record that was not opened in time, though its entry may
-// still reach the disk.
-func (s *Spool) abandon(w *Writer) {
+// admit returns when so many bytes may be appended for a new record. While the disk
+// hangs nothing gathers: neither memory nor patience has room for it.
+func (s *Spool) admit(ctx context.Context, size int) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if s.journal.full() {
+		return nil, errFull
+	}
+	if err := s.journal.hanging(); err != nil {
+		return nil, err
+	}
+	return s.journal.reserve(ctx, size, s.options.OpenTimeout)
+}
+
+// abandon lets go of a record that was not opened in time, though its entries, in
+// the batch, may still reach the disk.
+func (s *Spool) abandon(w *Writer, b *batch) {
 	go func() {
-		if b := s.journal.gathering(); b != nil {
-			<-b.done
+		if b != nil {
+			<-b.written
 		}
 		tidying, cancel := context.WithTimeout(context.Background(), s.options.OpenTimeout)
 		defer cancel()
@@ -216,18 +246,21 @@ func (s *Spool) Ready(ctx context.Context) error {
 	if s.journal.full() {
 		return errFull
 	}
+	if err := s.journal.hanging(); err != nil {
+		return err
+	}
 	if s.journal.failing() == nil {
 		return nil
 	}
 	probe := s.newWriter(uuid.Nil)
 	probe.mu.Lock()
-	b, err := s.journal.append(probe, entrySettled, nil, true)
+	b, err := probe.append(true, func(b *entryWriter) { b.add(probe, entrySettled, nil) })
 	probe.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	select {
-	case <-b.done:
+	case <-b.synced:
 		return b.err
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the spool: %w", ctx.Err())
@@ -293,5 +326,6 @@ func (s *Spool) Close(ctx context.Context) error {
 	s.wake.Broadcast()
 	s.mu.Unlock()
 	s.workers.Wait()
+	s.tails.stop()
 	return errors.Join(err, s.journal.close(ctx), s.packer.encoder.Close(), s.lock.Close())
 }

@@ -178,15 +178,25 @@ func (h *house) crash() {
 	h.wake.Broadcast()
 	h.mu.Unlock()
 	h.workers.Wait()
+	h.tails.stop()
 	must(h.t, h.journal.close(context.Background()))
 	must(h.t, h.packer.encoder.Close())
 	must(h.t, h.lock.Close())
 }
 
-// written waits until all that was appended is written.
+// written waits until all that was appended is written, and synced where it is to be.
 func (h *house) written() {
 	h.t.Helper()
-	must(h.t, h.journal.wait(context.Background()))
+	h.journal.mu.Lock()
+	last := h.journal.writing
+	if len(h.journal.next.entries) > 0 {
+		last = h.journal.next
+	}
+	h.journal.mu.Unlock()
+	if last != nil {
+		<-last.written
+	}
+	must(h.t, h.journal.waitSynced(context.Background()))
 }
 
 func (h *house) recover() (interrupted int) {
@@ -208,7 +218,7 @@ func newExchange() exchange.Exchange {
 func (h *house) begin() (exchange.Exchange, *Writer) {
 	h.t.Helper()
 	e := newExchange()
-	w, err := h.Open(context.Background(), e, Message{Method: e.Method, URI: e.Path, Header: http.Header{"Accept": {"*/*"}}})
+	w, err := h.Open(context.Background(), e, Message{Method: e.Method, URI: e.Path, Header: http.Header{"Accept": {"*/*"}}}, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -419,7 +429,7 @@ func FuzzBody(f *testing.F) {
 
 func TestAResentBodyWithALongerTailIsExact(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	h := newHouse(t, func(o *Options) { o.CacheBytes = 300_000 }) // so that generations go
+	h := newHouse(t, func(o *Options) { o.SegmentBytes = 30_000 }) // so that what was sent before goes with its segment
 	defer h.stop()
 	var history []byte
 	for turn := range 40 {
@@ -434,31 +444,6 @@ func TestAResentBodyWithALongerTailIsExact(t *testing.T) {
 	}
 }
 
-func TestTheCacheKeepsToItsBoundAndForgetsTheUnasked(t *testing.T) {
-	const chunk = 1000
-	c := newChunkCache(20 * chunk)
-	asked := bytes.Repeat([]byte{'a'}, chunk)
-	c.put(asked, chunk, []byte("frame"))
-	for i := range 200 {
-		c.put(fmt.Appendf(nil, "%01000d", i), chunk, []byte("frame"))
-		if _, ok := c.get(asked); !ok {
-			t.Fatalf("a chunk that is asked for all the time is forgotten after %d others", i)
-		}
-		size := 0
-		for _, generation := range []map[uint64]*packed{c.young, c.old} {
-			for _, p := range generation {
-				size += len(p.raw) + len(p.frame)
-			}
-		}
-		if size > 25*chunk {
-			t.Fatalf("the cache holds %d bytes", size)
-		}
-	}
-	if _, ok := c.get(fmt.Appendf(nil, "%01000d", 0)); ok {
-		t.Error("a chunk that nobody asked for is still known")
-	}
-}
-
 func TestARecordSaysAllThatWasNoted(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	h := newHouse(t)
@@ -468,7 +453,7 @@ func TestARecordSaysAllThatWasNoted(t *testing.T) {
 		Method: "POST", URI: "/v1/responses?a=b", Header: http.Header{"Accept": {"a", "b"}},
 		Framing: "websocket", ContentCoding: "zstd",
 	}
-	w, err := h.Open(t.Context(), e, request)
+	w, err := h.Open(t.Context(), e, request, nil)
 	must(t, err)
 	w.Answer(100, http.Header{"A": {"not the last"}})
 	w.Answer(200, http.Header{"A": {"the last"}})

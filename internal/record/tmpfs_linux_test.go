@@ -32,7 +32,7 @@ func TestASpoolOnAFullDiskGoesOnWhenThereIsRoomAgain(t *testing.T) {
 	for err == nil {
 		e := newExchange()
 		var w *Writer
-		if w, err = h.Open(t.Context(), e, Message{}); err != nil {
+		if w, err = h.Open(t.Context(), e, Message{}, nil); err != nil {
 			break
 		}
 		opened++

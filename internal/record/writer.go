@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,24 +22,19 @@ type Writer struct {
 	spool *Spool
 	id    uuid.UUID
 
-	mu       sync.Mutex
-	sequence uint32
-	// asked and told are the two bodies; where they stand in the log is in
-	// entries, with all that else was written, in its order.
-	asked, told body
-	entries     []written
-	segments    []*segment
-	failed      error
-	closed      bool
+	mu                sync.Mutex
+	sequence          uint32
+	request, response body
+	// opening and answer are where the two stand in the log, once they do.
+	opening, answer place
+	last            *batch     // with an entry of the writer's; nil when there is none
+	segments        []*segment // that the writer needs
+	failed          error
+	closed          bool
+	awaited         bool // the spool hands its tails over before long
 
-	trailer                         http.Header
-	askedIncomplete, toldIncomplete string
-}
-
-// written is an entry that is in the log.
-type written struct {
-	kind kind
-	at   place
+	trailer                               http.Header
+	requestIncomplete, responseIncomplete string
 }
 
 // opening is the payload of an entryOpened.
@@ -76,47 +72,87 @@ func headOf(m Message) head {
 
 func (s *Spool) newWriter(id uuid.UUID) *Writer {
 	w := &Writer{spool: s, id: id}
-	w.asked = body{size: requestChunk, packer: s.packer, reuse: true, emit: w.emit(entryAsked, entryAskedRaw)}
-	w.told = body{size: responseChunk, packer: s.packer, emit: w.emit(entryTold, entryToldRaw)}
+	w.request = body{size: requestChunk, packer: s.packer, find: w.find}
+	w.response = body{size: responseChunk, packer: s.packer}
 	return w
 }
 
-// emit returns the function that logs a chunk as text or as base64.
-func (w *Writer) emit(text, raw kind) func(chunk) error {
-	return func(c chunk) error {
-		k := text
-		if c.base64 {
-			k = raw
-		}
-		_, err := w.spool.journal.append(w, k, c.frame, false)
-		return err
+// open logs the exchange as it began, with what is known of the request's body. It
+// returns the batch that this is in.
+func (w *Writer) open(payload, body []byte) (*batch, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.request.write(body)
+	w.request.packRest(true)
+	return w.append(true, func(b *entryWriter) {
+		b.add(w, entryOpened, payload)
+		w.addPacked(b)
+	})
+}
+
+// append logs what build adds. The caller holds the lock.
+func (w *Writer) append(syncIt bool, build func(*entryWriter)) (*batch, error) {
+	b := w.spool.encoders.Get().(*entryWriter)
+	defer w.spool.encoders.Put(b)
+	build(b)
+	batch, err := w.spool.journal.append(b, syncIt)
+	b.reset()
+	if err == nil {
+		w.last = batch
 	}
+	return batch, err
+}
+
+// addPacked adds the chunks that the log does not have yet.
+func (w *Writer) addPacked(b *entryWriter) {
+	b.addChunks(w, entryRequest, w.request.packed)
+	b.addChunks(w, entryResponse, w.response.packed)
+	w.request.packed, w.response.packed = nil, nil
+}
+
+// find returns where the log holds a chunk, and keeps it there for the writer.
+func (w *Writer) find(of sum) (place, bool) {
+	return w.spool.journal.find(of, func(s *segment) (known bool) {
+		if known = slices.Contains(w.segments, s); !known {
+			w.segments = append(w.segments, s)
+		}
+		return known
+	})
 }
 
 // WriteRequest keeps the next bytes of the request's body, and nothing of p
 // itself. It does not wait for the disk unless that is far behind. An error
 // means that the record is not whole.
-func (w *Writer) WriteRequest(p []byte) error { return w.write(&w.asked, p) }
+func (w *Writer) WriteRequest(p []byte) error { return w.write(&w.request, p) }
 
 // WriteResponse keeps the next bytes of the answer's body, likewise.
-func (w *Writer) WriteResponse(p []byte) error { return w.write(&w.told, p) }
+func (w *Writer) WriteResponse(p []byte) error { return w.write(&w.response, p) }
 
 func (w *Writer) write(b *body, p []byte) error {
-	if err := w.failure(); err != nil {
-		return err // and does not wait for the disk again
-	}
-	if err := w.spool.journal.room(); err != nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.fail(err)
-		return err
+	w.mu.Lock()
+	fits := w.failed != nil || len(b.rest)+len(p) < b.size
+	w.mu.Unlock()
+	if !fits {
+		release, err := w.spool.journal.reserve(context.Background(), len(p), w.spool.journal.patience)
+		if err != nil {
+			w.lost(err)
+			return w.failure()
+		}
+		defer release()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.failed == nil && !w.closed {
-		if err := b.write(p); err != nil {
+	if w.failed != nil || w.closed {
+		return w.failed // and does not wait for the disk again
+	}
+	b.write(p)
+	if len(b.packed) > 0 {
+		if _, err := w.append(false, w.addPacked); err != nil {
 			w.fail(err)
 		}
+	}
+	if len(b.rest) > b.tail {
+		w.spool.handOverSoon(w)
 	}
 	return w.failed
 }
@@ -134,7 +170,7 @@ func (w *Writer) Answer(status int, header http.Header) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil && !w.closed {
-		_, err = w.spool.journal.append(w, entryAnswer, payload, false)
+		_, err = w.append(false, func(b *entryWriter) { b.add(w, entryAnswer, payload) })
 	}
 	if err != nil {
 		w.fail(fmt.Errorf("keep the answer's header: %w", err))
@@ -152,35 +188,53 @@ func (w *Writer) SetTrailer(trailer http.Header) {
 func (w *Writer) RequestIncomplete(why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.askedIncomplete = why
+	w.requestIncomplete = why
 }
 
 // ResponseIncomplete notes why the answer's body on record is not whole.
 func (w *Writer) ResponseIncomplete(why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.toldIncomplete = why
+	w.responseIncomplete = why
 }
 
 // Flush hands all that was written so far to the operating system, so that it
-// survives the end of this process; but for the last one to three bytes where
-// they are the beginning of a rune or of a base64 group.
+// survives the end of this process. It does not wait for the disk to sync.
 func (w *Writer) Flush(ctx context.Context) error {
 	w.mu.Lock()
-	for _, b := range []*body{&w.asked, &w.told} {
-		if err := b.flush(false); err != nil {
-			w.fail(err)
-		}
-	}
-	failed := w.failed
+	err, last := w.handOver(), w.last
 	w.mu.Unlock()
-	if failed != nil {
-		return failed
+	if err != nil || last == nil {
+		return err
 	}
-	if err := w.spool.journal.wait(ctx); err != nil {
+	if err := waitFor(ctx, last.written); err != nil {
 		return err
 	}
 	return w.failure()
+}
+
+// handOver logs, as they are, the bytes of both bodies that make no full chunk yet.
+// The caller holds the lock.
+func (w *Writer) handOver() error {
+	w.awaited = false
+	if w.failed != nil || w.closed || len(w.request.rest) == w.request.tail && len(w.response.rest) == w.response.tail {
+		return w.failed
+	}
+	_, err := w.append(false, func(b *entryWriter) {
+		w.addTail(b, entryRequestTail, &w.request)
+		w.addTail(b, entryResponseTail, &w.response)
+	})
+	if err != nil {
+		w.fail(err)
+	}
+	return w.failed
+}
+
+func (w *Writer) addTail(b *entryWriter, k kind, of *body) {
+	if len(of.rest) > of.tail {
+		b.add(w, k, of.rest[of.tail:])
+		of.tail = len(of.rest)
+	}
 }
 
 // failure returns why the record is not whole; nil when it is.
@@ -199,8 +253,8 @@ func (w *Writer) Request() (io.ReadCloser, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	rest := bytes.NewReader(bytes.Clone(w.asked.rest)) // the beginning of a rune or a base64 group
-	return io.NopCloser(io.MultiReader(readBody(w.entries, entryAsked, entryAskedRaw), rest)), nil
+	rest := bytes.NewReader(bytes.Clone(w.request.rest))
+	return io.NopCloser(io.MultiReader(&bodyReader{chunks: w.request.chunks}, rest)), nil
 }
 
 // Close ends the record with the final facts, durably as soon as the disk allows,
@@ -208,14 +262,17 @@ func (w *Writer) Request() (io.ReadCloser, error) {
 // to the archive and the ledger, however often that takes.
 func (w *Writer) Close(e exchange.Exchange) {
 	w.mu.Lock()
-	for _, b := range []*body{&w.asked, &w.told} {
-		if err := b.flush(true); err != nil {
-			w.fail(err)
+	for _, b := range []*body{&w.request, &w.response} {
+		if !b.broken {
+			b.packRest(true)
 		}
 	}
-	payload, err := json.Marshal(ending{e, w.trailer, w.incomplete(w.askedIncomplete), w.incomplete(w.toldIncomplete)})
+	payload, err := json.Marshal(ending{e, w.trailer, w.incomplete(w.requestIncomplete), w.incomplete(w.responseIncomplete)})
 	if err == nil {
-		_, err = w.spool.journal.append(w, entryClosed, payload, true)
+		_, err = w.append(true, func(b *entryWriter) {
+			w.addPacked(b)
+			b.add(w, entryClosed, payload)
+		})
 	}
 	if err != nil {
 		w.fail(err)
@@ -226,30 +283,62 @@ func (w *Writer) Close(e exchange.Exchange) {
 }
 
 // written is called by the journal, in the order of the entries, when an entry
-// is in the log, or could not be put there.
-func (w *Writer) written(e pending, at place, err error, j *journal) {
+// is in a segment, or could not be put there. base is where in the segment what was
+// written with it begins.
+func (w *Writer) written(e *pending, s *segment, base int64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {
 		w.fail(err)
+		switch e.kind {
+		case entryRequest:
+			w.request.broken = true
+		case entryResponse:
+			w.response.broken = true
+		}
 		return
 	}
 	if e.kind == entrySettled {
 		return
 	}
-	w.entries = append(w.entries, written{e.kind, at})
-	w.use(at.segment, j)
+	w.use(s)
+	at := place{s, base + int64(e.start), e.length}
+	for i := range e.chunks {
+		if c := &e.chunks[i]; !c.reference {
+			c.at.segment, c.at.offset = s, at.offset+c.at.offset
+		}
+	}
+	w.keep(e.kind, at, e.chunks)
+}
+
+// keep takes up an entry that is in the log; the caller holds the lock.
+func (w *Writer) keep(k kind, at place, chunks []chunk) {
+	switch k {
+	case entryOpened:
+		w.opening = at
+	case entryAnswer:
+		w.answer = at
+	case entryRequest:
+		w.request.keep(chunks)
+	case entryResponse:
+		w.response.keep(chunks)
+	}
+}
+
+// lost notes that the record is not whole. The journal calls it when nobody knows
+// whether an entry that was written is on the disk.
+func (w *Writer) lost(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fail(err)
 }
 
 // use notes that the writer needs the segment; the caller holds the lock.
-func (w *Writer) use(s *segment, j *journal) {
-	for _, known := range w.segments {
-		if known == s {
-			return
-		}
+func (w *Writer) use(s *segment) {
+	if !slices.Contains(w.segments, s) {
+		w.segments = append(w.segments, s)
+		w.spool.journal.use(s)
 	}
-	w.segments = append(w.segments, s)
-	j.use(s)
 }
 
 // settled ends the writer's need of the log.
@@ -258,37 +347,16 @@ func (w *Writer) settled() {
 	defer w.mu.Unlock()
 	// Without this entry the next start would settle the exchange once more,
 	// which changes nothing.
-	_, _ = w.spool.journal.append(w, entrySettled, nil, false)
+	_, _ = w.append(false, func(b *entryWriter) { b.add(w, entrySettled, nil) })
 	for _, s := range w.segments {
 		w.spool.journal.release(s, 1)
 	}
-	w.segments, w.entries = nil, nil
-}
-
-// read returns the payload of an entry.
-func (e written) read() ([]byte, error) {
-	payload := make([]byte, e.at.length)
-	if _, err := e.at.segment.file.ReadAt(payload, e.at.offset); err != nil {
-		return nil, fmt.Errorf("read the spool: %w", err)
-	}
-	return payload, nil
-}
-
-// readBody reads back the body that stands in the chunks of the given kinds.
-func readBody(entries []written, text, raw kind) io.Reader {
-	var chunks []written
-	for _, e := range entries {
-		if e.kind == text || e.kind == raw {
-			chunks = append(chunks, e)
-		}
-	}
-	return &bodyReader{chunks: chunks, raw: raw}
+	w.closed, w.segments, w.request.chunks, w.response.chunks = true, nil, nil, nil
 }
 
 // bodyReader unpacks one chunk at a time.
 type bodyReader struct {
-	chunks []written
-	raw    kind
+	chunks []chunk
 	rest   bytes.Reader
 }
 
@@ -299,11 +367,11 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		}
 		next := r.chunks[0]
 		r.chunks = r.chunks[1:]
-		frame, err := next.read()
+		frame, err := io.ReadAll(next.reader())
 		if err != nil {
 			return 0, err
 		}
-		plain, err := unpack(frame, next.kind == r.raw)
+		plain, err := unpack(frame, next.base64)
 		if err != nil {
 			return 0, err
 		}

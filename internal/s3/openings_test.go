@@ -55,7 +55,7 @@ func begun(at time.Time) exchange.Exchange {
 
 func open(t *testing.T, spool *record.Spool, e exchange.Exchange) *record.Writer {
 	t.Helper()
-	w, err := spool.Open(t.Context(), e, record.Message{Method: e.Method, URI: e.Path, Header: http.Header{"Originator": {"codex"}}})
+	w, err := spool.Open(t.Context(), e, record.Message{Method: e.Method, URI: e.Path, Header: http.Header{"Originator": {"codex"}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestWhatCannotBeNotedDoesNotBegin(t *testing.T) {
 	spool := short(t, archive, &counted{})
 	line.FailAll(standin.Broken)
 	e := begun(time.Now())
-	if _, err := spool.Open(t.Context(), e, record.Message{Method: e.Method, URI: e.Path}); err == nil {
+	if _, err := spool.Open(t.Context(), e, record.Message{Method: e.Method, URI: e.Path}, nil); err == nil {
 		t.Error("it began")
 	}
 	line.FailAll(standin.None)

@@ -92,7 +92,7 @@ func exchanged(ctx context.Context, spool *record.Spool, at time.Time, session s
 		ID: exchange.NewID(at), Started: at, Developer: "alice@example.com", Team: "platform", TokenID: "token", Session: session,
 		Method: http.MethodPost, Path: "/v1/responses", Transport: exchange.HTTP,
 	}
-	w, err := spool.Open(ctx, e, record.Message{Method: e.Method, URI: e.Path, Header: http.Header{}})
+	w, err := spool.Open(ctx, e, record.Message{Method: e.Method, URI: e.Path, Header: http.Header{}}, nil)
 	if err != nil {
 		return err
 	}
