@@ -165,6 +165,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	who, no := g.authenticate(r, &e)
 	if no != nil {
+		g.redactRefused(r, &e)
 		g.turnAway(w, r, e, began, no)
 		return
 	}
@@ -218,7 +219,7 @@ func (g *Gateway) describe(r *http.Request) exchange.Exchange {
 		Session:   session(r.Header),
 		Client:    r.UserAgent(),
 		Method:    r.Method,
-		Path:      r.URL.EscapedPath(),
+		Path:      g.pathToLog(r),
 		Transport: exchange.HTTP,
 		Usage:     exchange.Usage{State: exchange.UsageNone},
 		Cost:      exchange.Cost{State: exchange.CostNone},

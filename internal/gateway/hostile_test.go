@@ -204,7 +204,7 @@ func TestAForbiddenModelNeverReachesUpstreamHoweverItIsSent(t *testing.T) {
 		"no object":         {[]byte("[" + string(body) + "]"), "", "application/json"},
 		"UTF-16":            {[]byte("\xff\xfe{\x00}\x00"), "", "application/json"},
 	} {
-		f := newFixture(t, options{policy: &developer.Policy{Models: []string{"gpt-4*"}}, unsearched: c.coding == "br"})
+		f := newFixture(t, options{policy: &developer.Policy{Models: []string{"gpt-4*"}}, unsearched: c.coding == "br" || name == "UTF-16"})
 		for _, chunked := range []bool{false, true} {
 			var reader io.Reader = bytes.NewReader(c.body)
 			if chunked {

@@ -287,7 +287,7 @@ func TestRefusals(t *testing.T) {
 			name: "a body that turns out too large", status: 400, reason: "too_large", plain: true, record: 1,
 			options: options{limits: func(l *gateway.Limits) { l.Body = 1 << 20 }},
 			request: func(f *fixture) *http.Request {
-				return f.request("POST", "/v1/responses", io.MultiReader(strings.NewReader(strings.Repeat("x", 2<<20))))
+				return f.request("POST", "/v1/responses", io.MultiReader(strings.NewReader(`"`+strings.Repeat("x", 2<<20)+`"`)))
 			},
 		},
 		{

@@ -22,23 +22,21 @@ import (
 	"codex-proxy/internal/refusal"
 )
 
-// opaque are request headers in which nothing can be a developer's secret, and
-// whose values mean something only as they are: what upstream itself handed out,
-// and what the protocol negotiates.
+// opaque are request headers that mean something only as they are: what upstream
+// itself handed out, and what is made for the connection.
 var opaque = map[string]bool{
-	"X-Codex-Turn-State": true, "Content-Length": true, "Content-Type": true, "Content-Encoding": true,
-	"Accept": true, "Accept-Encoding": true, "Connection": true, "Upgrade": true, "Expect": true,
-	"Sec-Websocket-Key": true, "Sec-Websocket-Version": true, "Sec-Websocket-Extensions": true, "Sec-Websocket-Protocol": true,
+	"X-Codex-Turn-State": true, "Content-Length": true, "Sec-Websocket-Key": true, "Sec-Websocket-Version": true,
 }
 
-// redactHead searches what leaves beside the body, the headers and the query,
-// and puts placeholders into r in the secrets' place, before anything of it is
-// forwarded, recorded or logged.
+// redactHead searches what leaves beside the body, the path, the query and the
+// headers, and puts placeholders into r in the secrets' place, before anything of it
+// is forwarded, recorded or logged.
 func (g *Gateway) redactHead(talk *redaction.Conversation, who developer.Identity, r *http.Request, e *exchange.Exchange) *refusal.Refusal {
 	if talk == nil {
 		return nil
 	}
-	no := g.redactFields(talk, who, "header ", r.Header, e)
+	no := g.redactPath(talk, r, e)
+	no = cmp.Or(no, g.redactFields(talk, who, "header ", r.Header, e))
 	query := map[string][]string{"": {r.URL.RawQuery}}
 	no = cmp.Or(no, g.redactFields(talk, who, "query", query, e))
 	if clean := query[""][0]; clean != r.URL.RawQuery {
@@ -47,6 +45,51 @@ func (g *Gateway) redactHead(talk *redaction.Conversation, who developer.Identit
 	}
 	e.Client, e.Session = r.UserAgent(), session(r.Header)
 	return no
+}
+
+// redactPath searches the path, which is refused with a secret in it: with a
+// placeholder it would be another one.
+func (g *Gateway) redactPath(talk *redaction.Conversation, r *http.Request, e *exchange.Exchange) *refusal.Refusal {
+	path := r.URL.EscapedPath()
+	checked, err := talk.Text("path", []byte(path))
+	if err != nil {
+		return g.unchecked(talk, e.ID, err)
+	}
+	e.Findings = redaction.Keep(append(e.Findings, checked.Findings...))
+	if !checked.Replaced {
+		return nil
+	}
+	e.Path = string(checked.Text)
+	r.RequestURI = strings.Replace(r.RequestURI, path, e.Path, 1)
+	return refusal.Request("secret_blocked", "the path of this request holds a secret, and a placeholder would make another path of it. It was not sent. Take the secret out of the path.")
+}
+
+// pathToLog returns a request's path without the secrets that are some by the rules
+// for everybody, as a request may be refused before it is known whose it is.
+func (g *Gateway) pathToLog(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	if g.Conversations == nil {
+		return path
+	}
+	talk := g.Conversations.Of("", "", "")
+	if talk == nil {
+		return path
+	}
+	checked, err := talk.Text("path", []byte(path))
+	if err != nil {
+		return "(not searched for secrets)"
+	}
+	return string(checked.Text)
+}
+
+// redactRefused redacts the head of a request that is refused by its token, for its
+// record.
+func (g *Gateway) redactRefused(r *http.Request, e *exchange.Exchange) {
+	if e.Developer == "" {
+		return // it gets no record
+	}
+	owner := developer.Identity{Developer: e.Developer, Team: e.Team}
+	_ = g.redactHead(g.converse(owner, ""), owner, r, e) // refused it is anyway
 }
 
 // redactFields searches the values of named fields and replaces them in place.
@@ -82,7 +125,7 @@ func (g *Gateway) unchecked(talk *redaction.Conversation, id string, err error) 
 	}
 	g.Log.Error("request could not be searched for secrets and is refused", "id", id, "error", err)
 	return refusal.Request("secrets_unchecked",
-		"this request could not be searched for secrets ("+err.Error()+"), and what was not searched is not sent. Nothing left. Tell whoever runs the proxy.")
+		"this request could not be searched for secrets ("+err.Error()+"), and what was not searched is not sent. Nothing left. Send one JSON text in UTF-8, plain or in gzip, deflate or zstd; if it was that, tell whoever runs the proxy.")
 }
 
 // secretBlocked says which kind of secret refuses a request, and where it is.
@@ -115,19 +158,30 @@ func orBody(path string) string {
 	return path
 }
 
-// searched reports whether a request's body is text that is searched. Forms, and
-// what is an image, a sound or bytes by its own word, are not; but what goes to a
-// model's conversation always is.
+// takesJSON reports whether an endpoint takes JSON and nothing else. So does all
+// that is not known; what takes files as forms is listed.
+func takesJSON(path string) bool {
+	switch path = strings.TrimSuffix(path, "/"); path {
+	case "/files", "/audio/transcriptions", "/audio/translations", "/images/edits", "/images/variations", "/videos", "/skills", "/realtime/calls":
+		return false
+	}
+	return !(strings.HasPrefix(path, "/uploads/") && strings.HasSuffix(path, "/parts") ||
+		strings.HasPrefix(path, "/containers/") && strings.HasSuffix(path, "/files"))
+}
+
+// searched reports whether a request's body is searched: all bodies are, but for
+// forms where the endpoint takes them. What the body says of itself is no reason,
+// as upstream may not read that.
 func searched(r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody {
 		return false
 	}
-	if path := apiPath(r); strings.HasPrefix(path, "/responses") || strings.HasSuffix(path, "/completions") {
+	path := apiPath(r)
+	if takesJSON(path) {
 		return true
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	kind, _, _ := strings.Cut(media, "/")
-	return media != "application/octet-stream" && !slices.Contains([]string{"multipart", "image", "audio", "video"}, kind)
+	return media != "multipart/form-data" && !(path == "/realtime/calls" && media == "application/sdp")
 }
 
 // heldBody is a request's body that was read whole to be searched.
@@ -152,7 +206,13 @@ func (h *heldBody) decoded() []byte {
 // without its content coding. It returns nil if the body is not searched. The
 // error says that the client did not send all of it.
 func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http.Request, who developer.Identity) (*heldBody, *refusal.Refusal, error) {
-	if a.talk == nil || !searched(r) {
+	if a.talk == nil {
+		return nil, nil, nil
+	}
+	if !searched(r) {
+		if a.talk.Closed() {
+			r.Trailer = nil // it comes behind the body, when the head has left
+		}
 		return nil, nil, nil
 	}
 	sent, err := a.g.readWhole(ctx, w, r)
@@ -168,7 +228,11 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 		return held, nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(sent))
-	text, err := decoded(r.Header.Get("Content-Encoding"), sent, a.g.Limits.Search)
+	coding, err := codingOf(r.Header)
+	var text []byte
+	if err == nil {
+		text, err = decoded(coding, sent, a.g.Limits.Search)
+	}
 	if errors.Is(err, contentcoding.ErrTooLarge) && a.talk.Closed() {
 		return held, tooLarge(a.g.Limits.Search), nil
 	}
@@ -181,7 +245,7 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 	}
 	held.text = checked.Text
 	a.e.Findings = redaction.Keep(append(a.e.Findings, checked.Findings...))
-	if checked.Replaced {
+	if checked.Replaced || a.talk.Closed() && holdsMore(coding, sent) {
 		held.outgoing = checked.Text
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(checked.Text)), int64(len(checked.Text))
 		r.Header.Del("Content-Encoding")
@@ -255,31 +319,4 @@ func (d *deadline) pass() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.passed = true
-}
-
-// decoded returns what a body in a content coding means.
-func decoded(coding string, sent []byte, limit int64) ([]byte, error) {
-	if coding == "" {
-		return sent, nil
-	}
-	// Decoded twice, so that memory is taken only for what is known to fit.
-	var size int
-	var text []byte
-	for _, sink := range []func([]byte){
-		func(p []byte) { size += len(p) },
-		func(p []byte) { text = append(text, p...) },
-	} {
-		decoder, ok := contentcoding.NewDecoder(coding, limit, sink)
-		if !ok {
-			return nil, fmt.Errorf("%w: its content coding is not known here", redaction.ErrUnchecked)
-		}
-		_, _ = decoder.Write(sent) // Close tells
-		if err := decoder.Close(); err != nil {
-			return nil, fmt.Errorf("%w: its content coding cannot be undone: %w", redaction.ErrUnchecked, err)
-		}
-		if text == nil {
-			text = make([]byte, 0, size)
-		}
-	}
-	return text, nil
 }

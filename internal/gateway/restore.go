@@ -5,6 +5,7 @@ import "codex-proxy/internal/secrets"
 // restoration puts the secrets back into what the client gets of an answer over
 // HTTP. The record, like upstream, knows only their placeholders.
 type restoration struct {
+	a        *attempt
 	restorer *secrets.Restorer
 	events   *secrets.SSE // for a stream of events
 	document bool         // for JSON, which is restored whole
@@ -19,7 +20,7 @@ func (a *attempt) restoration(media, coding string) *restoration {
 		return nil
 	}
 	a.restorer = a.talk.Restorer()
-	r := &restoration{restorer: a.restorer, limit: a.g.Limits.Search}
+	r := &restoration{a: a, restorer: a.restorer, limit: a.g.Limits.Search}
 	restores := a.talk.Restores()
 	switch {
 	case coding != "" && restores:
@@ -28,7 +29,7 @@ func (a *attempt) restoration(media, coding string) *restoration {
 	case coding != "":
 		return nil
 	case media == "text/event-stream":
-		r.events = secrets.NewSSE(a.restorer)
+		r.events = secrets.NewSSE(a.restorer, int(r.limit))
 		return r
 	case media == "application/json" && restores && a.e.Method != "HEAD":
 		r.document = true
@@ -43,7 +44,7 @@ func (r *restoration) piece(p []byte) []byte {
 	case r == nil:
 		return p
 	case r.events != nil:
-		return r.events.Write(p)
+		return r.tell(func() []byte { return r.events.Write(p) })
 	case !r.document:
 		return p
 	}
@@ -51,8 +52,12 @@ func (r *restoration) piece(p []byte) []byte {
 	if int64(len(r.held)) <= r.limit {
 		return nil
 	}
-	r.document = false
-	return r.held
+	held := r.held
+	r.document, r.held = false, nil
+	return r.tell(func() []byte {
+		r.restorer.Pass(func([]byte) {}) // a document has no texts that are held
+		return held
+	})
 }
 
 // rest returns what the client gets at the answer's end.
@@ -61,9 +66,21 @@ func (r *restoration) rest() []byte {
 	case r == nil:
 		return nil
 	case r.events != nil:
-		return r.events.Close()
+		return r.tell(r.events.Close)
 	case r.document:
-		return r.restorer.Body(r.held)
+		return r.tell(func() []byte { return r.restorer.Body(r.held) })
 	}
 	return nil
+}
+
+// tell restores a part of the answer, and logs when it goes on with what
+// placeholders it has.
+func (r *restoration) tell(restore func() []byte) []byte {
+	before := r.restorer.Passed()
+	restored := restore()
+	if r.restorer.Passed() > before {
+		r.a.g.Log.Warn("a part of the answer is too large to be held or is no JSON; its placeholders stay",
+			"id", r.a.e.ID, "limit_bytes", r.limit)
+	}
+	return restored
 }

@@ -131,7 +131,7 @@ func relay(t *testing.T, serve func(context.Context, *websocket.Conn)) *httptest
 
 func TestMessagesAndCloseCodesPassInBothDirections(t *testing.T) {
 	got := make(chan error, 1)
-	f := newFixture(t, options{upstream: relay(t, func(ctx context.Context, c *websocket.Conn) {
+	f := newFixture(t, options{unsearched: true, upstream: relay(t, func(ctx context.Context, c *websocket.Conn) {
 		for {
 			kind, message, err := c.Read(ctx)
 			if err != nil {

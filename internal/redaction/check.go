@@ -28,20 +28,34 @@ type Checked struct {
 // Conversation.Closed.
 var ErrUnchecked = errors.New("the search for secrets failed")
 
-// Body searches a request's body: JSON, or any other text. Developer says that
-// the developer made the request, and not Codex on its own, to warm up.
+// Body searches a request's body, which must be one JSON text in UTF-8, or empty:
+// who reads anything else reads it in a way that is not known here. Developer says
+// that the developer made the request, and not Codex on its own, to warm up.
 func (c *Conversation) Body(body []byte, developer bool) (Checked, error) {
-	return c.check("", body, developer)
+	if len(bytes.TrimLeft(body, blanks)) == 0 {
+		return Checked{Text: body}, nil
+	}
+	return c.check("", developer, func() (secrets.Redaction, error) { return c.vault.Redact(body) })
 }
 
-// Text searches a text that leaves beside the body, such as a header's value. The
-// place is how its findings' path says where it is.
+// Text searches a text that leaves beside the body, such as a header's value: as
+// JSON, if it is that. The place is how its findings' path says where it is.
 func (c *Conversation) Text(place string, text []byte) (Checked, error) {
-	return c.check(place, text, true)
+	return c.check(place, true, func() (secrets.Redaction, error) {
+		if first := bytes.TrimLeft(text, blanks); len(first) > 0 && (first[0] == '{' || first[0] == '[' || first[0] == '"') {
+			if found, err := c.vault.Redact(text); err == nil {
+				return found, nil
+			}
+		}
+		return c.vault.RedactText(text), nil // also what only looks like JSON
+	})
 }
 
-func (c *Conversation) check(place string, text []byte, remember bool) (Checked, error) {
-	found, err := c.redact(text)
+// blanks are what may stand around a JSON value.
+const blanks = " \t\r\n"
+
+func (c *Conversation) check(place string, remember bool, redact func() (secrets.Redaction, error)) (Checked, error) {
+	found, err := guarded(redact)
 	if err != nil {
 		return Checked{}, err
 	}
@@ -60,6 +74,9 @@ func (c *Conversation) check(place string, text []byte, remember bool) (Checked,
 		checked.Replaced = checked.Replaced || f.Placeholder != ""
 		checked.Findings = append(checked.Findings, finding)
 	}
+	if c.home != nil && len(found.Findings)+found.Items > 0 {
+		c.home.weigh(c)
+	}
 	return checked, nil
 }
 
@@ -71,9 +88,8 @@ func within(place, path string) string {
 	return place + ": " + path
 }
 
-// redact searches a text as what it is. A panic must neither let a secret out nor
-// end the process.
-func (c *Conversation) redact(text []byte) (found secrets.Redaction, err error) {
+// guarded runs a search. A panic must neither let a secret out nor end the process.
+func guarded(redact func() (secrets.Redaction, error)) (found secrets.Redaction, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			// Only the runtime's own words are sure to quote nothing.
@@ -84,12 +100,10 @@ func (c *Conversation) redact(text []byte) (found secrets.Redaction, err error) 
 			err = fmt.Errorf("%w: it panicked: %s", ErrUnchecked, what)
 		}
 	}()
-	if first := bytes.TrimLeft(text, " \t\r\n"); len(first) > 0 && (first[0] == '{' || first[0] == '[' || first[0] == '"') {
-		if found, err = c.vault.Redact(text); err == nil {
-			return found, nil
-		}
+	if found, err = redact(); err != nil {
+		return found, fmt.Errorf("%w: %w", ErrUnchecked, err)
 	}
-	return c.vault.RedactText(text), nil // also what only looks like JSON
+	return found, nil
 }
 
 // Keep returns the findings that an exchange keeps of all that it has: at most

@@ -15,31 +15,44 @@ import (
 type Conversations struct {
 	rules atomic.Pointer[Rules]
 	now   func() time.Time
+	limit int // bytes of all that are remembered, about
 
 	mu sync.Mutex
-	// Two generations: what nobody asked for in a whole one is forgotten.
-	young, old map[key]*Conversation
-	turned     time.Time
+	// Two generations: what nobody asked for in a whole one is forgotten. One ends
+	// with its time, or when it takes half of the limit.
+	young, old *remembered
+}
+
+// remembered are the conversations of one generation.
+type remembered struct {
+	since time.Time
+	talks map[key]*Conversation
+	bytes int
 }
 
 // key names a conversation. A session belongs to one developer, whatever others
 // may say; and another set of rules begins anew.
 type key struct{ developer, team, session, rules string }
 
-// How long a conversation is remembered that goes silent, at least, and how many
-// are at the most; twice that in the worst case.
 const (
-	generation       = 12 * time.Hour
-	mostRemembered   = 4096
-	mostPlaceholders = 10_000
+	// generation is how long a conversation is remembered that goes silent, at
+	// least; twice that at the most.
+	generation = 12 * time.Hour
+	// maxRemembered bounds what all conversations take, in bytes. One of them may
+	// take a 16th of it.
+	maxRemembered = 256 << 20
 )
 
 // NewConversations returns what remembers conversations under rules, and tells
 // the time by now (time.Now, outside tests).
 func NewConversations(rules *Rules, now func() time.Time) *Conversations {
-	c := &Conversations{now: now, young: map[key]*Conversation{}, turned: now()}
+	c := &Conversations{now: now, limit: maxRemembered, young: newGeneration(now()), old: newGeneration(now())}
 	c.rules.Store(rules)
 	return c
+}
+
+func newGeneration(since time.Time) *remembered {
+	return &remembered{since: since, talks: map[key]*Conversation{}}
 }
 
 // SetRules replaces the rules. A conversation goes on under those that it began
@@ -60,18 +73,61 @@ func (c *Conversations) Of(developer, team, session string) *Conversation {
 	k := key{developer, team, session, rules.Version()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := c.now(); now.Sub(c.turned) > generation || len(c.young) >= mostRemembered {
-		c.old, c.young, c.turned = c.young, map[key]*Conversation{}, now
+	if c.now().Sub(c.young.since) > generation {
+		c.turn()
 	}
-	talk := c.young[k]
-	if talk == nil {
-		talk = c.old[k]
+	talk := c.young.talks[k]
+	if talk != nil {
+		return talk
 	}
-	if talk == nil || talk.vault.Len() > mostPlaceholders {
+	if talk = c.old.talks[k]; talk == nil {
 		talk = newConversation(rules)
+		talk.home, talk.key = c, k
+		talk.weight = talk.bytes()
+	} else {
+		c.old.remove(talk)
 	}
-	c.young[k] = talk
+	c.young.add(talk)
 	return talk
+}
+
+// Bytes returns about how much memory is taken by the conversations that are
+// remembered, and by what is known of their items, in bytes.
+func (c *Conversations) Bytes() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.young.bytes + c.old.bytes + c.rules.Load().cache.Bytes()
+}
+
+// turn begins a generation. The caller holds the lock.
+func (c *Conversations) turn() { c.old, c.young = c.young, newGeneration(c.now()) }
+
+// weigh notes what a conversation takes by now, and forgets what is too much.
+func (c *Conversations) weigh(talk *Conversation) {
+	size := talk.bytes()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, of := range []*remembered{c.young, c.old} {
+		if of.talks[talk.key] == talk {
+			of.bytes += size - talk.weight
+			if talk.weight = size; size > c.limit/16 {
+				of.remove(talk)
+			}
+		}
+	}
+	if c.young.bytes > c.limit/2 {
+		c.turn()
+	}
+}
+
+func (r *remembered) add(talk *Conversation) {
+	r.talks[talk.key] = talk
+	r.bytes += talk.weight
+}
+
+func (r *remembered) remove(talk *Conversation) {
+	delete(r.talks, talk.key)
+	r.bytes -= talk.weight
 }
 
 // Conversation is what is known of one conversation. It is safe for concurrent
@@ -79,15 +135,28 @@ func (c *Conversations) Of(developer, team, session string) *Conversation {
 type Conversation struct {
 	rules *Ruleset
 	vault *secrets.Vault
+	// home remembers the conversation; nil if nothing does.
+	home   *Conversations
+	key    key
+	weight int // bytes that home counts; under its lock
 
 	mu sync.Mutex
 	// refused are the fingerprints that requests were refused for, with how many
-	// items the first of them had.
+	// items the first of them had; nil until there is one.
 	refused map[string]int
 }
 
 func newConversation(rules *Ruleset) *Conversation {
-	return &Conversation{rules: rules, vault: rules.NewVault(), refused: map[string]int{}}
+	return &Conversation{rules: rules, vault: rules.NewVault()}
+}
+
+// bytes is about how much memory the conversation takes.
+func (c *Conversation) bytes() int {
+	const self, refusal = 512, 128 // with its place in a map
+	c.mu.Lock()
+	refused := len(c.refused)
+	c.mu.Unlock()
+	return self + len(c.key.developer) + len(c.key.session) + refused*refusal + c.vault.Bytes()
 }
 
 // Closed reports whether what cannot be searched must not leave.
@@ -114,6 +183,9 @@ func (c *Conversation) bars(fingerprint string, items int, remember bool) bool {
 		return items <= first
 	}
 	if remember {
+		if c.refused == nil {
+			c.refused = map[string]int{}
+		}
 		c.refused[fingerprint] = items
 	}
 	return true

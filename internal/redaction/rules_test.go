@@ -2,6 +2,7 @@ package redaction
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -285,12 +286,74 @@ func TestASilentConversationIsForgotten(t *testing.T) {
 	}
 }
 
-func TestWhatOnlyLooksLikeJSONIsSearchedAsText(t *testing.T) {
+func TestATextThatOnlyLooksLikeJSONIsSearchedAsText(t *testing.T) {
 	for _, text := range []string{`{"a":"` + github, "[" + github + "]", github, `DB=postgres://u:` + "Zq8vT3nR" + `@db.example.com/x`, "\"" + github} {
-		checked := check(t, conversations(t, `suspicious = "redact"`).Of("a", "", ""), []byte(text), true)
-		if !checked.Replaced || strings.Contains(string(checked.Text), github) || strings.Contains(string(checked.Text), "Zq8vT3nR") {
-			t.Errorf("%.10s… leaves as it is", text)
+		checked, err := conversations(t, `suspicious = "redact"`).Of("a", "", "").Text("header X", []byte(text))
+		if err != nil || !checked.Replaced || strings.Contains(string(checked.Text), github) || strings.Contains(string(checked.Text), "Zq8vT3nR") {
+			t.Errorf("%.10s… leaves as it is, %v", text, err)
 		}
+	}
+}
+
+func TestABodyThatIsNoJSONIsNotSearched(t *testing.T) {
+	talk := conversations(t, ``).Of("a", "", "")
+	for _, text := range []string{`{"a":"` + github, "[" + github + "]", github, "{}{}"} {
+		if _, err := talk.Body([]byte(text), true); !errors.Is(err, ErrUnchecked) || strings.Contains(err.Error(), github) {
+			t.Errorf("%.10s… gives %v", text, err)
+		}
+	}
+	for _, text := range []string{"", " \r\n\t"} {
+		if checked, err := talk.Body([]byte(text), true); err != nil || checked.Replaced {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestConversationsAreRememberedAsFarAsThereIsRoom(t *testing.T) {
+	c := conversations(t, ``)
+	c.limit = 512 << 10
+	before := c.Bytes()
+	for n := range 2000 {
+		check(t, c.Of("alice@example.com", "core", fmt.Sprint(n)), body(fmt.Sprint("k: ", github, " ", n)), true)
+		if took := c.young.bytes + c.old.bytes; took > c.limit+8<<10 {
+			t.Fatalf("%d conversations take %d bytes of %d", n, took, c.limit)
+		}
+		if !c.Of("alice@example.com", "core", "0").Restores() {
+			t.Fatalf("after %d others, one that is asked for again and again is forgotten", n)
+		}
+	}
+	known := 0
+	for n := range 2000 {
+		if talk := c.old.talks[key{"alice@example.com", "core", fmt.Sprint(n), c.rules.Load().For("", "", "").Version()}]; talk != nil {
+			known++
+		}
+	}
+	if known < 50 || known > 500 || c.Bytes() <= before {
+		t.Errorf("%d are known of the older half", known)
+	}
+}
+
+func TestAConversationThatIsTooLargeIsForgottenAndTheOthersAreNot(t *testing.T) {
+	c := conversations(t, ``)
+	c.limit = 512 << 10
+	small := c.Of("alice@example.com", "core", "small")
+	check(t, small, body(github), true)
+	for range 5 {
+		var text strings.Builder
+		for n := range 500 {
+			fmt.Fprintf(&text, "postgres://u:Zq8vT3nR%d@db.example.com/x\n", n)
+		}
+		large := c.Of("alice@example.com", "core", "large")
+		if large.Restores() {
+			t.Fatal("what is too large is remembered")
+		}
+		check(t, large, body(text.String()), true)
+		if !large.Restores() {
+			t.Error("its own answer is not restored")
+		}
+	}
+	if c.Of("alice@example.com", "core", "small") != small {
+		t.Error("another is forgotten for it")
 	}
 }
 

@@ -79,7 +79,7 @@ func BenchmarkNew(b *testing.B) {
 }
 
 // BenchmarkRedact shows a body at first sight, and one that brings the history
-// again with a little news.
+// again with a little news, in the same conversation and in one that begins anew.
 func BenchmarkRedact(b *testing.B) {
 	s := newScanner(b, Config{})
 	history := codexBody(b, 1<<20)
@@ -92,19 +92,28 @@ func BenchmarkRedact(b *testing.B) {
 			}
 		}
 	})
-	for name, secret := range map[string]string{"history and news": "", "history with secrets and news": `,` + output("DB="+testURL)} {
+	for name, c := range map[string]struct {
+		secret string
+		anew   bool
+	}{
+		"history and news": {}, "history with secrets and news": {secret: `,` + output("DB="+testURL)}, "history anew": {anew: true},
+	} {
 		b.Run(name, func(b *testing.B) {
 			cache := NewCache(10000)
-			head := string(history[:len(history)-2]) + secret
+			v := NewVault(s, cache, DefaultPolicy)
+			head := string(history[:len(history)-2]) + c.secret
 			news := strings.Repeat("some more text ", 136)
 			turn := 0
 			b.ReportAllocs()
 			for b.Loop() {
 				b.StopTimer()
 				turn++
+				if c.anew {
+					v = NewVault(s, cache, DefaultPolicy)
+				}
 				in := []byte(head + `,` + output(strconv.Itoa(turn)+news) + `]}`)
 				b.StartTimer()
-				if _, err := NewVault(s, cache, DefaultPolicy).Redact(in); err != nil {
+				if _, err := v.Redact(in); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -3,6 +3,7 @@ package secrets
 import (
 	"hash/maphash"
 	"sync"
+	"unsafe"
 )
 
 // Cache remembers which items were scanned and where their secrets stand, so
@@ -15,6 +16,8 @@ type Cache struct {
 	// Two generations: when the young one is full it becomes the old one, and
 	// what the old one had and nobody asked for since is forgotten.
 	young, old map[cacheKey][]hit
+	weight     int // items in the young one, and their secrets
+	oldWeight  int // in the old one
 	limit      int
 }
 
@@ -25,7 +28,7 @@ type cacheKey struct {
 	rules  uint64
 }
 
-// NewCache returns a cache of at most 2*limit items.
+// NewCache returns a cache of at most 2*limit items and secrets in them, together.
 func NewCache(limit int) *Cache {
 	return &Cache{seed: maphash.MakeSeed(), young: map[cacheKey][]hit{}, limit: limit}
 }
@@ -57,8 +60,22 @@ func (c *Cache) add(k cacheKey, hits []hit) {
 }
 
 func (c *Cache) put(k cacheKey, hits []hit) {
-	if len(c.young) >= c.limit {
-		c.old, c.young = c.young, make(map[cacheKey][]hit, c.limit/4)
+	weight := 1 + len(hits)
+	if weight > c.limit {
+		return
+	}
+	if c.weight+weight > c.limit {
+		c.oldWeight = c.weight
+		c.old, c.young, c.weight = c.young, make(map[cacheKey][]hit), 0
 	}
 	c.young[k] = hits
+	c.weight += weight
+}
+
+// Bytes returns about how much memory the cache takes, in bytes.
+func (c *Cache) Bytes() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	const each = int(2*unsafe.Sizeof(cacheKey{}) + unsafe.Sizeof(hit{}))
+	return (c.weight + c.oldWeight) * each
 }

@@ -30,8 +30,8 @@ func TestAChatsMessagesAreItems(t *testing.T) {
 		t.Errorf("%d cached segments, want one a message", n)
 	}
 	tools := `{"messages":[],"tools":[{"type":"function","function":{"name":"f","description":` + quote(testURL) + `,"parameters":{"default":` + quote(testURL) + `}}}]}`
-	if got := mustRedact(t, newVault(t), tools); len(got.Findings) != 1 || got.Findings[0].Path != "tools[0].function.description" {
-		t.Errorf("findings %+v, want the tool's description only", got.Findings)
+	if got := mustRedact(t, newVault(t), tools); len(got.Findings) != 2 || got.Findings[1].Path != "tools[0].function.parameters.default" {
+		t.Errorf("findings %+v, want the tool's description and what its schema says", got.Findings)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestAChatsStreamSplitAnywhere(t *testing.T) {
 	}
 	raw.WriteString("data: [DONE]\n\n")
 	for cut := range raw.Len() {
-		s := NewSSE(v.Restorer(RestoreAll))
+		s := NewSSE(v.Restorer(RestoreAll), 1<<20)
 		got := append([]byte(nil), s.Write([]byte(raw.String()[:cut]))...)
 		got = append(got, s.Write([]byte(raw.String()[cut:]))...)
 		got = append(got, s.Close()...)

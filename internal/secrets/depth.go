@@ -116,13 +116,3 @@ func escape(dst, value []byte, n int) []byte {
 	}
 	return dst
 }
-
-// needsEscape reports whether JSON writes value otherwise than it is.
-func needsEscape(value []byte) bool {
-	for _, c := range value {
-		if c < ' ' || c == '"' || c == '\\' {
-			return true
-		}
-	}
-	return false
-}

@@ -77,7 +77,7 @@ func readHead(event []byte) (h head) {
 func (h *head) stream() string {
 	kind := h.kind[:max(0, bytes.LastIndexByte(h.kind, '.'))]
 	slices.Sort(h.indexes)
-	return h.streamsOfItem() + string(kind) + "\x00" + string(h.item) + "\x00" + strings.Join(h.indexes, "\x00")
+	return h.streamsOfItem() + string(kind) + "\x00" + string(h.item) + "\x00" + strings.Join(h.indexes, "\x00") + "\x00"
 }
 
 func (h *head) streamsOfItem() string { return "output\x00" + string(h.output) + "\x00" }

@@ -39,21 +39,6 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// isLiteral reports whether a value without quotes has no text in it that is to be
-// searched.
-func isLiteral(word []byte) bool {
-	switch string(word) {
-	case "true", "false", "null":
-		return true
-	}
-	for _, c := range word {
-		if (c < '0' || c > '9') && c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' {
-			return false
-		}
-	}
-	return len(word) > 0
-}
-
 // skipValue returns the end of the JSON value at i. It checks brackets, strings
 // and literals, and leaves the rest to who is meant to read it.
 func skipValue(text []byte, i int) (int, error) {
@@ -108,26 +93,23 @@ func members(text []byte, i int, each func(key []byte, value int) (int, error)) 
 	if at(text, i) == '}' {
 		return i + 1, nil
 	}
+	i, err := member(text, i, each)
+	if err != nil {
+		return 0, err
+	}
+	return membersAfter(text, i, each)
+}
+
+// membersAfter goes on behind the member of an object that ends at i.
+func membersAfter(text []byte, i int, each func(key []byte, value int) (int, error)) (int, error) {
 	for {
-		if at(text, i) != '"' {
-			return 0, malformed(i)
-		}
-		end, err := skipString(text, i+1)
-		if err != nil {
-			return 0, err
-		}
-		key := text[i+1 : end]
-		i = skipSpace(text, end+1)
-		if at(text, i) != ':' {
-			return 0, malformed(i)
-		}
-		if i, err = each(key, skipSpace(text, i+1)); err != nil {
-			return 0, err
-		}
 		i = skipSpace(text, i)
 		switch at(text, i) {
 		case ',':
-			i = skipSpace(text, i+1)
+			var err error
+			if i, err = member(text, skipSpace(text, i+1), each); err != nil {
+				return 0, err
+			}
 		case '}':
 			return i + 1, nil
 		default:
@@ -136,21 +118,65 @@ func members(text []byte, i int, each func(key []byte, value int) (int, error)) 
 	}
 }
 
+func member(text []byte, i int, each func(key []byte, value int) (int, error)) (int, error) {
+	if at(text, i) != '"' {
+		return 0, malformed(i)
+	}
+	end, err := skipString(text, i+1)
+	if err != nil {
+		return 0, err
+	}
+	key := text[i+1 : end]
+	i = skipSpace(text, end+1)
+	if at(text, i) != ':' {
+		return 0, malformed(i)
+	}
+	return each(key, skipSpace(text, i+1))
+}
+
+// keyBefore returns where the content of the key of the value at i stands.
+func keyBefore(text []byte, i int) (start, end int) {
+	colon := bytes.LastIndexByte(text[:i], ':')
+	end = bytes.LastIndexByte(text[:colon], '"')
+	start = end
+	for text[start-1] != '"' || isEscaped(text, start-1) {
+		start--
+	}
+	return start, end
+}
+
+// isEscaped reports whether an odd number of backslashes precedes i.
+func isEscaped(text []byte, i int) bool {
+	slashes := i
+	for slashes > 0 && text[slashes-1] == '\\' {
+		slashes--
+	}
+	return (i-slashes)%2 == 1
+}
+
 // elements calls each with every element of the array that begins at i.
 func elements(text []byte, i int, each func(index, value int) (int, error)) (int, error) {
 	i = skipSpace(text, i+1)
 	if at(text, i) == ']' {
 		return i + 1, nil
 	}
-	for n := 0; ; n++ {
-		var err error
-		if i, err = each(n, i); err != nil {
-			return 0, err
-		}
+	i, err := each(0, i)
+	if err != nil {
+		return 0, err
+	}
+	return elementsAfter(text, i, 1, each)
+}
+
+// elementsAfter goes on behind the element n-1 of an array, which ends at i.
+func elementsAfter(text []byte, i, n int, each func(index, value int) (int, error)) (int, error) {
+	for ; ; n++ {
 		i = skipSpace(text, i)
 		switch at(text, i) {
 		case ',':
-			i = skipSpace(text, i+1)
+			var err error
+			if i, err = each(n, skipSpace(text, i+1)); err != nil {
+				return 0, err
+			}
 		case ']':
 			return i + 1, nil
 		default:

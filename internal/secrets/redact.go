@@ -1,10 +1,8 @@
 package secrets
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
-	"strconv"
 )
 
 // Redaction is a request's body without its secrets.
@@ -64,31 +62,37 @@ type segment struct {
 	start, end int
 	key        []byte // the member that holds it
 	path       string
-	item       bool // an element of the input, or of a chat's messages
+	in         *place
+	isItem     bool // an element of the input, or of a chat's messages
+	n          int  // which one
+	isName     bool // the name of a member
 	cacheKey   cacheKey
 }
 
 // Redact finds the secrets in a request's body, any JSON, and replaces those
 // that the policy wants replaced, and those that the conversation replaced
-// before. All other bytes stay. The error says where the body is no JSON; it
-// quotes nothing.
+// before. All other bytes stay. What the conversation has sent before is neither
+// validated nor searched again. The error says where the body is no JSON text in
+// UTF-8; it quotes nothing.
 func (v *Vault) Redact(body []byte) (Redaction, error) {
-	segments, err := split(body)
-	if err != nil {
-		return Redaction{}, err
-	}
-	result, err := v.redact(body, v.scanSegments(body, segments), func() int { return newFrom(body, segments) })
-	for i := range segments {
-		if segments[i].item {
-			result.Items++
+	before := v.sentBefore(body)
+	for {
+		parts, err := split(body, before.end())
+		if err != nil {
+			return Redaction{}, err
 		}
+		parts.continued = true
+		result, again, err := v.redact(body, parts, before, v.scanSegments(body, parts.segments))
+		if !again {
+			return result, err
+		}
+		before = sentPart{} // a secret that is new may stand there too
 	}
-	return result, err
 }
 
 // scanSegments returns what appends the secrets that a scanner finds in a body's
 // segments.
-func (v *Vault) scanSegments(body []byte, segments []segment) func(*Scanner, []hit) ([]hit, error) {
+func (v *Vault) scanSegments(body []byte, segments []segment) scan {
 	for i := range segments {
 		s := &segments[i]
 		s.cacheKey = v.cache.key(body[s.start:s.end])
@@ -103,88 +107,62 @@ func (v *Vault) scanSegments(body []byte, segments []segment) func(*Scanner, []h
 	}
 }
 
+// scan appends the secrets that a scanner finds in a body.
+type scan func(s *Scanner, hits []hit) ([]hit, error)
+
 // RedactText does what Redact does to text that is no JSON, such as a header's
 // value. All of it is new.
 func (v *Vault) RedactText(text []byte) Redaction {
-	scan := func(s *Scanner, hits []hit) ([]hit, error) {
-		w := s.pool.Get().(*work)
+	result, _, _ := v.redact(text, layout{}, sentPart{}, func(s *Scanner, hits []hit) ([]hit, error) {
+		w := s.work()
 		defer s.pool.Put(w)
 		for _, m := range w.scan(text) {
 			hits = append(hits, hit{rule: m.rule, start: m.start, end: m.end, close: len(text), encoding: m.encoding, bare: true})
 		}
 		return hits, nil
-	}
-	result, _ := v.redact(text, scan, func() int { return 0 }) // a text is never malformed
+	}) // a text is never malformed
 	return result
 }
 
 // redact replaces the secrets that scan finds in a body: first by the rules,
-// then those that the conversation knows. What stands at or after fresh is new.
-func (v *Vault) redact(body []byte, scan func(*Scanner, []hit) ([]hit, error), fresh func() int) (Redaction, error) {
+// then those that the conversation knows. Again says that the conversation knows
+// more than when the part was sent that is not in parts.
+func (v *Vault) redact(body []byte, parts layout, before sentPart, scan scan) (_ Redaction, again bool, err error) {
 	hits, err := scan(v.scanner, nil)
 	if err != nil {
-		return Redaction{}, err
+		return Redaction{}, false, err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	hits = slices.DeleteFunc(hits, func(h hit) bool { return v.policy(h.rule.id, h.rule.class) == Off })
+	read := values{body: body}
 	for _, h := range hits {
 		if v.policy(h.rule.id, h.rule.class) >= Redact {
-			v.remember(body, h)
+			value, verbatim := read.of(h)
+			v.remember(h, value, verbatim)
 		}
 	}
-	if again := v.finder(); again != nil {
+	set := v.set
+	if before.sent != nil && before.sent.set != set {
+		return Redaction{}, true, nil
+	}
+	if finder := v.finder(); finder != nil {
 		found := len(hits)
-		if hits, err = scan(again, hits); err != nil {
-			return Redaction{}, err
+		if hits, err = scan(finder, hits); err != nil {
+			return Redaction{}, false, err
 		}
 		for i := found; i < len(hits); i++ {
 			hits[i].known = true
 		}
 	}
-	if len(hits) == 0 {
-		return Redaction{Body: body}, nil
+	findings := append(before.findings(), v.settle(body, merge(hits), parts)...)
+	if parts.continued {
+		parts.add(body, before)
+		v.keepSent(body, &parts, before, findings, set)
 	}
-	return v.splice(body, merge(hits), fresh()), nil
-}
-
-// split divides a body. Of an object, as the Responses API and chat completions
-// take it, each member is a segment, and each element of its input or messages;
-// anything else is one.
-func split(body []byte) ([]segment, error) {
-	var all []segment
-	start := skipSpace(body, 0)
-	if at(body, start) != '{' {
-		end, err := skipValue(body, start)
-		if err == nil && skipSpace(body, end) != len(body) {
-			err = malformed(end)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return []segment{{start: start, end: end}}, nil
-	}
-	end, err := members(body, start, func(key []byte, i int) (int, error) {
-		if (string(key) == "input" || string(key) == "messages") && at(body, i) == '[' {
-			return elements(body, i, func(n, i int) (int, error) {
-				end, err := skipValue(body, i)
-				all = append(all, segment{start: i, end: end, key: key, path: string(key) + "[" + strconv.Itoa(n) + "]", item: true})
-				return end, err
-			})
-		}
-		end, err := skipValue(body, i)
-		if err == nil && (body[i] == '"' || body[i] == '{' || body[i] == '[') && !untouched[string(key)] && !bytes.HasSuffix(key, []byte("_id")) {
-			all = append(all, segment{start: i, end: end, key: key, path: string(key)})
-		}
-		return end, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if skipSpace(body, end) != len(body) {
-		return nil, malformed(end)
-	}
-	return all, nil
+	result := splice(body, findings, parts.model)
+	result.Items = parts.items
+	return result, false, nil
 }
 
 // scanSegment appends the secrets that the scanner finds in a segment, with
@@ -194,16 +172,18 @@ func (v *Vault) scanSegment(s *Scanner, body []byte, part *segment, hits []hit) 
 	key.rules = s.version + v.cache.hash(part.key)
 	found, ok := v.cache.get(key)
 	if !ok {
-		w := s.pool.Get().(*work)
-		defer s.pool.Put(w)
-		walker := w.visit(body[part.start:part.end], &found)
-		var err error
-		if (string(part.key) == "tools" || string(part.key) == "functions") && body[part.start] == '[' {
-			_, err = walker.tools(0)
-		} else {
-			_, err = walker.value(0, part.key)
+		raw := body[part.start:part.end]
+		if s == v.scanner { // the first to look
+			if err := checkJSON(raw, part.start); err != nil {
+				return nil, err
+			}
 		}
-		if err != nil {
+		w := s.work()
+		defer s.pool.Put(w)
+		walker := w.visit(raw, &found)
+		if part.isName {
+			walker.name(1, len(raw)-1)
+		} else if _, err := walker.value(0, part.key, part.in); err != nil {
 			return nil, err
 		}
 		v.cache.add(key, slices.Clip(found))
@@ -239,70 +219,54 @@ func merge(hits []hit) []hit {
 	return kept
 }
 
-// splice writes the body with placeholders. What stands at or after fresh is
-// new.
-func (v *Vault) splice(body []byte, hits []hit, fresh int) Redaction {
-	result := Redaction{Body: body}
-	var out []byte
-	copied := 0
+// settle decides what becomes of hits.
+func (v *Vault) settle(body []byte, hits []hit, parts layout) []Located {
+	inName := slices.ContainsFunc(hits, func(h hit) bool { return h.isName })
+	read := values{body: body}
+	var all []Located
 	for _, h := range hits {
-		value, _ := secretOf(body, h)
+		value, verbatim := read.of(h)
 		found := Located{
 			Finding:     Finding{Rule: h.rule.id, Class: h.rule.class, Start: h.start, End: h.end, Encoding: h.encoding},
 			Path:        h.path,
 			Fingerprint: v.scanner.key.Fingerprint(value),
 			Mode:        v.policy(h.rule.id, h.rule.class),
-			New:         h.start >= fresh,
 		}
 		if h.known {
 			found.Mode = max(found.Mode, Redact)
 		}
-		found.At = len(out) + h.start - copied
-		if found.Mode >= Redact {
-			found.Placeholder = v.remember(body, h).placeholder
-			if out == nil {
-				out = make([]byte, 0, len(body)+len(body)/8+1024)
-			}
-			out = append(append(out, body[copied:h.start]...), found.Placeholder...)
-			copied = h.end
+		if inName { // which a path below it would quote
+			found.Path = parts.pathAt(h.start)
 		}
-		result.Findings = append(result.Findings, found)
+		if found.Mode >= Redact {
+			found.Placeholder = v.remember(h, value, verbatim).placeholder
+		}
+		all = append(all, found)
+	}
+	return all
+}
+
+// splice writes the body with placeholders. What stands at or after fresh is
+// new.
+func splice(body []byte, findings []Located, fresh int) Redaction {
+	result := Redaction{Body: body, Findings: findings}
+	var out []byte
+	copied := 0
+	for i := range findings {
+		f := &findings[i]
+		f.New = f.Start >= fresh
+		f.At = len(out) + f.Start - copied
+		if f.Placeholder == "" {
+			continue
+		}
+		if out == nil {
+			out = make([]byte, 0, len(body)+len(body)/8+1024)
+		}
+		out = append(append(out, body[copied:f.Start]...), f.Placeholder...)
+		copied = f.End
 	}
 	if copied > 0 {
 		result.Body = append(out, body[copied:]...)
 	}
 	return result
-}
-
-// newFrom returns the offset behind the last item that the model made.
-func newFrom(body []byte, segments []segment) int {
-	for i := len(segments) - 1; i >= 0; i-- {
-		if s := segments[i]; s.item && isModels(body[s.start:s.end]) {
-			return s.end
-		}
-	}
-	return 0
-}
-
-// isModels reports whether an item is the model's: what it said, thought or
-// called.
-func isModels(item []byte) bool {
-	if at(item, 0) != '{' {
-		return false
-	}
-	model := false
-	_, _ = members(item, 0, func(key []byte, i int) (int, error) {
-		end, err := skipValue(item, i)
-		if err == nil && item[i] == '"' {
-			value := item[i+1 : end-1]
-			switch string(key) {
-			case "role":
-				model = model || string(value) == "assistant"
-			case "type":
-				model = model || string(value) == "reasoning" || bytes.HasSuffix(value, []byte("_call")) || isClosedItem(value)
-			}
-		}
-		return end, err
-	})
-	return model
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 var testKey = Key{1, 2, 3}
@@ -107,20 +108,68 @@ func TestAConnectionRemembersWhatItRedacted(t *testing.T) {
 }
 
 func TestWhatMustNotBeTouchedIsNot(t *testing.T) {
-	u := quote(testURL)
+	id := `"sk_live_` + strings.Repeat("4eC39HqLyjWDarjtT1zdp7dc", 2) + `"`
+	image := `"data:image/png;base64,iVBORw0KGgo` + strings.Repeat("AKIAQ3EGRJ7X5LWNZ4TD", 9) + `=="`
+	cipher := `"gAAAAAB` + strings.Repeat("AKIAQ3EGRJ7X5LWNZ4TD-_", 9) + `=="`
+	raw := `"/+MYxAAE` + strings.Repeat("AKIAQ3EGRJ7X5LWNZ4TD+/", 9) + `"`
 	for _, in := range []string{
-		body(`{"type":"reasoning","id":` + u + `,"encrypted_content":` + u + `}`),
-		body(`{"type":"function_call_output","call_id":` + u + `,"output":"x"}`),
-		`{"prompt_cache_key":` + u + `,"safety_identifier":` + u + `,"previous_response_id":` + u + `,"model":` + u + `,"input":[]}`,
-		body(`{"type":"additional_tools","tools":[{"type":"namespace","name":` + u + `,"tools":[{"name":` + u + `,"parameters":{"description":` + u + `}}]}]}`),
-		`{"tools":[{"type":"function","name":"x","parameters":{"properties":{"a":{"default":` + u + `}}}}],"input":"x"}`,
-		body(`{"type":"message","content":[{"type":"input_image","image_url":` + u + `},{"type":"input_file","file_data":` + u + `}]}`),
-		body(`{"type":"message","content":[{"type":"input_audio","input_audio":{"data":` + u + `}}]}`),
-		body(`{"content":` + u + `,"type":"compaction","encrypted_content":"x"}`),
-		body(`{"result":` + u + `,"type":"image_generation_call"}`),
+		body(`{"type":"reasoning","id":` + id + `,"encrypted_content":` + cipher + `}`),
+		body(`{"type":"function_call_output","call_id":` + id + `,"output":"x"}`),
+		body(`{"type":"mcp_approval_response","approval_request_id":` + id + `}`),
+		chat(`{"role":"assistant","tool_calls":[{"id":` + id + `}],"audio":{"id":` + id + `}},{"role":"tool","tool_call_id":` + id + `}`),
+		`{"prompt_cache_key":` + id + `,"safety_identifier":` + id + `,"previous_response_id":` + id + `,"model":` + id + `,"input":[]}`,
+		`{"conversation":` + id + `,"input":[]}`, `{"conversation":{"id":` + id + `},"prompt":{"id":` + id + `},"input":[]}`,
+		body(`{"type":"message","content":[{"type":"input_image","image_url":` + image + `},{"type":"input_image","file_id":` + id + `},{"type":"input_file","file_data":` + image + `}]}`),
+		body(`{"type":"custom_tool_call_output","output":[{"type":"input_image","image_url":` + image + `}]}`),
+		body(`{"type":"computer_call_output","output":{"type":"computer_screenshot","image_url":` + image + `}}`),
+		body(`{"type":"message","content":[{"type":"input_audio","input_audio":{"data":` + raw + `}},{"type":"image_url","image_url":{"url":` + image + `}}]}`),
+		body(`{"type":"compaction","encrypted_content":`+cipher+`}`, `{"type":"agent_message","content":[{"type":"encrypted_content","encrypted_content":`+cipher+`}]}`),
+		body(`{"result":` + raw + `,"type":"image_generation_call"}`),
+		`{"images":[{"image_url":` + image + `}],"mask":{"image_url":` + image + `},"prompt":"x"}`,
 	} {
 		if got := mustRedact(t, newVault(t), in); string(got.Body) != in || len(got.Findings) != 0 {
 			t.Errorf("changed %s to %s", in, got.Body)
+		}
+	}
+}
+
+// TestOnlyDocumentedPlacesAreExempt puts a secret under the names of exempt members
+// elsewhere, and what is no id and no data where those are expected.
+func TestOnlyDocumentedPlacesAreExempt(t *testing.T) {
+	u := quote(testURL)
+	for _, in := range []string{
+		body(`{"type":"reasoning","id":` + u + `}`), body(`{"type":"reasoning","encrypted_content":` + u + `}`),
+		body(`{"type":"message","thing":{"id":` + u + `}}`), body(`{"type":"message","content":[{"id":` + u + `}]}`),
+		body(`{"type":"message","thing_id":` + u + `}`), body(`{"type":"message","call_id":[` + u + `]}`),
+		body(`{"type":"message","model":` + u + `}`), body(`{"type":"message","prompt_cache_key":` + u + `}`),
+		body(`{"type":"message","content":[{"type":"input_image","image_url":` + u + `}]}`),
+		body(`{"type":"message","content":[{"type":"input_image","image_url":{"url":` + u + `}}]}`),
+		body(`{"type":"message","content":[{"type":"input_file","file_url":` + u + `,"filename":"x"}]}`),
+		body(`{"type":"message","content":[{"type":"input_file","filename":` + u + `}]}`),
+		body(`{"type":"message","content":[{"type":"input_file","file_data":` + u + `}]}`),
+		body(`{"type":"message","content":[{"type":"input_file","file_data":"data:text/plain;base64,` + base64.StdEncoding.EncodeToString([]byte("DB="+testURL+"\n"+strings.Repeat("more ", 40))) + `"}]}`),
+		body(`{"type":"message","content":[{"type":"input_image","image_url":"data:image/png;x=` + testURL + `;base64,` + strings.Repeat("iVBORw0KGgoA", 20) + `"}]}`),
+		body(`{"type":"message","content":[{"type":"input_audio","input_audio":{"data":` + u + `}}]}`),
+		body(`{"type":"message","status":` + u + `}`), body(`{"type":` + u + `}`), body(`{"role":` + u + `}`),
+		body(`{"type":"function_call","name":` + u + `,"arguments":"{}"}`), body(`{"type":"function_call","namespace":` + u + `}`),
+		body(`{"content":` + u + `,"type":"compaction"}`), body(`{"result":` + u + `,"type":"image_generation_call"}`),
+		body(`{"type":"additional_tools","tools":[{"type":"namespace","name":"n","tools":[{"name":` + u + `}]}]}`),
+		body(`{"type":"additional_tools","tools":[{"type":"function","name":"n","parameters":{"properties":{"a":{"default":` + u + `}}}}]}`),
+		`{"tools":[{"type":"mcp","server_url":` + u + `}]}`, `{"tools":[{"type":"mcp","authorization":` + u + `}]}`,
+		`{"tools":[{"type":"mcp","headers":{"X-Key":` + u + `}}]}`, `{"tool_choice":{"name":` + u + `}}`,
+		`{"text":{"format":{"schema":{"enum":[` + u + `]}}}}`, `{"metadata":{"a":` + u + `}}`, `{"user_id":` + u + `}`, `{"id":` + u + `}`,
+		`{"model":` + u + `}`, `{"model":{"id":` + u + `}}`, `{"service_tier":` + u + `}`, `{"include":[` + u + `]}`,
+		`{"metadata":{` + u + `:"x"}}`, `{` + u + `:1}`, body(`{"type":"message","thing":{` + u + `:{"password":"kW8xPqqTz51aB"}}}`),
+		`{"a\"b:` + testURL + `" : 1}`,
+	} {
+		got := mustRedact(t, newVault(t), in)
+		if bytes.Contains(got.Body, []byte(testPassword)) || bytes.Contains(got.Body, []byte("REI9cG9zdGdyZXM")) || !json.Valid(got.Body) {
+			t.Errorf("the secret left in %s", got.Body)
+		}
+		for _, f := range got.Findings {
+			if strings.Contains(f.Path, testPassword) {
+				t.Errorf("the path %q quotes the secret", f.Path)
+			}
 		}
 	}
 }
@@ -200,12 +249,43 @@ func TestTextThatIsNoJSONIsRedacted(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsNoJSONIsAnError(t *testing.T) {
-	for _, in := range []string{``, ` `, `[`, `"a`, `[1] 2`, `{"input":[`, `{"a":"b}`, `{"a" 1}`, `{"a":1} x`, `{"input":[{"a":1]}`, `{"input":[` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `]}`} {
+func TestABodyThatIsNoJSONInUTF8IsAnError(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for _, in := range []string{
+		``, ` `, `[`, `"a`, `[1] 2`, `{"input":[`, `{"a":"b}`, `{"a" 1}`, `{"a":1} x`, `{"input":[{"a":1]}`, `{"input":[` + deep(500) + `]}`, `{"a":` + deep(500) + `}`, deep(500),
+		`{"input":[]}{"input":[]}`, `{"input":[{}]}` + "\x00", "\xef\xbb\xbf{}", `{"a":NaN}`, `{"a":Infinity}`, `{"a":01}`, `{"a":1.}`, `{"a":+1}`, `{"a":-}`, `{"a":1e}`, `{"a":.5}`, `{"a":1,}`, `[1,]`, `{"input":[1,]}`,
+		`{"input":[{"a":1,}]}`, `{"input":[{"a":1 "b":2}]}`, `{"input":[{"a":[1 2]}]}`, `{"input":[{"a":"b":"c"}]}`, `{"input":[{,}]}`, `{"a":{"b"}}`, `{'a':1}`, `{a:1}`, `// x` + "\n{}",
+		`{"a":"\x41"}`, `{"a":"\u12"}`, `{"a":"\u12g4"}`, `{"input":["\q"]}`, `{"\q":1}`, `{"x":{"\q":1}}`,
+		"{\"a\":\"\n\"}", "{\"a\":\"\x00\"}", "{\"input\":[\"12345678\x1f\"]}", "{\"\x01\":1}", "{\"a\":\"\xff\"}", "{\"input\":[\"\xed\xa0\x80\"]}", "{\"\xc3\":1}", "{\"model\":\"\xc3\"}",
+		"{\x00\"\x00a\x00\"\x00:\x001\x00}\x00", "\x00{\x00\"\x00a\x00\"\x00:\x001\x00}", "\xff\xfe{\x00}\x00", "{\x00\x00\x00}\x00\x00\x00", "\x1f\x8b\x08\x00", "a=b&c=d",
+	} {
 		if _, err := newVault(t).Redact([]byte(in)); err == nil {
-			t.Errorf("Redact(%.20q): no error", in)
+			t.Errorf("Redact(%.40q): no error", in)
+		} else if json.Valid([]byte(in)) && !strings.Contains(in, "[[[[") && utf8.ValidString(in) {
+			t.Errorf("Redact(%.40q): %v", in, err)
 		}
 	}
+	for _, in := range []string{
+		`{}`, `[]`, " {\"a\" :\t1\r\n} ", `{"a":1,"a":2}`, `{"a":"\ud800 \uDC00\u0000\/\b"}`, `{"":-0.0e+10}`, `{"input":[null,true,-1,"é\u2028"]}`, `{"a":` + deep(199) + `}`, "{\"a\":\"\x7f\u2028\"}",
+	} {
+		if got, err := newVault(t).Redact([]byte(in)); err != nil || string(got.Body) != in {
+			t.Errorf("Redact(%.40q): %v", in, err)
+		}
+	}
+}
+
+// FuzzValid asks that what passes for JSON is JSON to others too.
+func FuzzValid(f *testing.F) {
+	for _, seed := range []string{`{"input":[{"a":"b\\"}],"c":1}`, `[1,2]`, `{"a":-0.1e5}`, `{"input":[1,{"type":"message"}],"input":[2]}`} {
+		f.Add([]byte(seed))
+	}
+	s := newScanner(f, Config{Key: testKey})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		_, err := NewVault(s, NewCache(10), DefaultPolicy).Redact(in)
+		if valid := json.Valid(in) && utf8.Valid(in); valid != (err == nil) && !strings.Contains(fmt.Sprint(err), "levels") {
+			t.Fatalf("Redact(%q): %v, valid: %t", in, err, valid)
+		}
+	})
 }
 
 // planted is a body with secrets in it, in several encodings.

@@ -2,23 +2,33 @@ package secrets
 
 import "bytes"
 
-// literal returns the bytes of a hit as its string has them, and how many layers
-// of JSON they are in inside that string.
-func literal(body []byte, h hit) (text []byte, layers int) {
-	text = h.decode(body[h.start:h.end])
-	if bytes.IndexByte(text, '\\') < 0 {
-		return text, 0
-	}
-	var d depth
-	d.write(h.decode(body[h.open:h.start]))
-	return text, d.layers()
+// values reads what hits stand for, from left to right: of a string that many of
+// them are in, each byte is read once.
+type values struct {
+	body  []byte
+	open  int // the string that was read last
+	at    int // as far as this
+	depth depth
 }
 
-// secretOf returns the value that a hit stands for: without the escapes of the
-// layers that it is in, if writing them again gives the same bytes, or else
-// verbatim.
-func secretOf(body []byte, h hit) (value []byte, verbatim bool) {
-	text, layers := literal(body, h)
+// layers is how many layers of JSON the bytes at a hit are in inside its string.
+func (r *values) layers(h hit) int {
+	if h.open != r.open || h.start < r.at || r.at == 0 {
+		r.open, r.at, r.depth = h.open, h.open, depth{}
+	}
+	r.depth.write(h.decode(r.body[r.at:h.start]))
+	r.at = h.start
+	return r.depth.layers()
+}
+
+// of returns the value that a hit stands for: without the escapes of the layers
+// that it is in, if writing them again gives the same bytes, or else verbatim.
+func (r *values) of(h hit) (value []byte, verbatim bool) {
+	text := h.decode(r.body[h.start:h.end])
+	if bytes.IndexByte(text, '\\') < 0 {
+		return text, false
+	}
+	layers := r.layers(h)
 	value = text
 	for range layers {
 		value, _ = unescape(nil, value)
@@ -29,10 +39,9 @@ func secretOf(body []byte, h hit) (value []byte, verbatim bool) {
 	return value, false
 }
 
-// remember issues the placeholder of a hit, and those of the secrets inside its
-// encoding, so that they are known when they come back without it.
-func (v *Vault) remember(body []byte, h hit) *entry {
-	value, verbatim := secretOf(body, h)
+// remember issues the placeholder of a hit's value, and those of the secrets
+// inside its encoding, so that they are known when they come back without it.
+func (v *Vault) remember(h hit, value []byte, verbatim bool) *entry {
 	e := v.issue(h.rule, value, verbatim)
 	if verbatim {
 		plain, _ := unescape(nil, value)

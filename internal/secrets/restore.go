@@ -28,6 +28,7 @@ type Restorer struct {
 	reach   Reach
 	streams map[string]*stream
 	unknown map[string]bool
+	passed  int
 }
 
 // stream is one text that arrives in deltas.
@@ -50,6 +51,18 @@ func (v *Vault) Restorer(reach Reach) *Restorer {
 // did not issue. They were left as they are.
 func (r *Restorer) Unknown() []string {
 	return slices.Sorted(maps.Keys(r.unknown))
+}
+
+// Passed returns how many events, or whole answers, could not be restored, as they
+// were too large to be held or could not be read, and went on with their
+// placeholders, if they had any.
+func (r *Restorer) Passed() int { return r.passed }
+
+// Pass says that an event or an answer goes on as it is, because it is too large to
+// be held, and calls emit with what was held of the texts before it.
+func (r *Restorer) Pass(emit func([]byte)) {
+	r.passed++
+	r.flush("", emit)
 }
 
 // idle reports whether there is nothing to restore.
@@ -201,7 +214,11 @@ func (r *Restorer) Body(body []byte) []byte {
 		return body
 	}
 	w := restoring{restorer: r, body: body}
-	if _, err := w.value(skipSpace(body, 0)); err != nil || w.copied == 0 {
+	if _, err := w.value(skipSpace(body, 0)); err != nil {
+		r.passed++
+		return body
+	}
+	if w.copied == 0 {
 		return body
 	}
 	return append(w.out, body[w.copied:]...)
@@ -218,7 +235,7 @@ type restoring struct {
 
 // value restores the value at i.
 func (w *restoring) value(i int) (int, error) {
-	if w.depth++; w.depth > deepestBody {
+	if w.depth++; w.depth > maxDepth {
 		return 0, malformed(i)
 	}
 	defer func() { w.depth-- }()
@@ -232,24 +249,35 @@ func (w *restoring) value(i int) (int, error) {
 	case '[':
 		return elements(w.body, i, func(_, i int) (int, error) { return w.value(i) })
 	case '{':
-		end, err := skipValue(w.body, i)
-		if err != nil || w.isClosed(i) {
-			return end, err
-		}
-		return members(w.body, i, func(key []byte, i int) (int, error) {
-			if w.keeps(key) {
-				return skipValue(w.body, i)
-			}
-			return w.value(i)
-		})
+		return w.object(i)
 	}
 	return skipValue(w.body, i)
 }
 
-// isClosed reports whether the object at i is one that keeps its placeholders:
-// reasoning, which only the model reads, and calls if only text is restored.
-func (w *restoring) isClosed(i int) bool {
-	kind := readHead(w.body[i:]).kind
+// object restores the object at i, unless it turns out to be one that keeps its
+// placeholders.
+func (w *restoring) object(i int) (int, error) {
+	out, copied, closed := len(w.out), w.copied, false
+	end, err := members(w.body, i, func(key []byte, i int) (int, error) {
+		if closed || w.keeps(key) {
+			return skipValue(w.body, i)
+		}
+		if string(key) == "type" && w.body[i] == '"' {
+			end, err := skipValue(w.body, i)
+			closed = err == nil && w.isClosed(w.body[i+1:end-1])
+			return end, err
+		}
+		return w.value(i)
+	})
+	if closed {
+		w.out, w.copied = w.out[:out], copied
+	}
+	return end, err
+}
+
+// isClosed reports whether objects of a type keep their placeholders: reasoning,
+// which only the model reads, and calls if only text is restored.
+func (w *restoring) isClosed(kind []byte) bool {
 	return string(kind) == "reasoning" || isClosedItem(kind) || w.restorer.reach == RestoreText && isToolEvent(kind)
 }
 
@@ -261,7 +289,7 @@ func (w *restoring) keeps(key []byte) bool {
 	case "tool_calls", "function_call":
 		return w.restorer.reach == RestoreText
 	}
-	return untouched[string(key)] || bytes.HasSuffix(key, []byte("_id"))
+	return false
 }
 
 // text restores the string whose content is body[start:end].

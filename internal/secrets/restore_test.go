@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -146,7 +147,7 @@ func TestWholeItemsAreRestoredButForReasoning(t *testing.T) {
 		`{"type":"reasoning","summary":[{"type":"summary_text","text":"` + p[0] + `"}]},` +
 		`{"type":"message","content":[{"type":"output_text","text":"` + p[0] + `"}]},` +
 		`{"type":"custom_tool_call","name":"` + p[0] + `","input":"x ` + p[0] + `"}]}}`
-	for reach, want := range map[Reach]int{RestoreAll: 2, RestoreText: 1, RestoreOff: 0} {
+	for reach, want := range map[Reach]int{RestoreAll: 3, RestoreText: 1, RestoreOff: 0} {
 		got := v.Restorer(reach).Body([]byte(event))
 		if n := bytes.Count(got, []byte(testPassword)); n != want || !json.Valid(got) {
 			t.Errorf("reach %d: %d restored in %s, want %d", reach, n, got, want)
@@ -174,7 +175,7 @@ func TestServerSentEventsSplitAnywhere(t *testing.T) {
 	raw.WriteString(done)
 	want.WriteString(done)
 	for cut := range raw.Len() {
-		s := NewSSE(v.Restorer(RestoreAll))
+		s := NewSSE(v.Restorer(RestoreAll), 1<<20)
 		got := append([]byte(nil), s.Write([]byte(raw.String()[:cut]))...)
 		got = append(got, s.Write([]byte(raw.String()[cut:]))...)
 		got = append(got, s.Close()...)
@@ -193,7 +194,7 @@ func FuzzRestore(f *testing.F) {
 	f.Fuzz(func(t *testing.T, event string, cut int) {
 		r := v.Restorer(RestoreAll)
 		r.Event([]byte(event), func([]byte) {})
-		s := NewSSE(v.Restorer(RestoreAll))
+		s := NewSSE(v.Restorer(RestoreAll), 1<<20)
 		n := max(0, min(cut, len(event)))
 		s.Write([]byte(event[:n]))
 		s.Write([]byte(event[n:]))
@@ -202,4 +203,63 @@ func FuzzRestore(f *testing.F) {
 			t.Fatalf("%s became invalid JSON", event)
 		}
 	})
+}
+
+// TestATextEndsAloneWhoseIndexBeginsLikeAnothers: content 1 ends, and what is held of
+// content 10 stays held.
+func TestATextEndsAloneWhoseIndexBeginsLikeAnothers(t *testing.T) {
+	v, p := vaultWith(t, testURL)
+	r := v.Restorer(RestoreAll)
+	event := func(kind, index, rest string) string {
+		return `{"type":"response.output_text.` + kind + `","item_id":"m","output_index":0,"content_index":` + index + rest + `}`
+	}
+	var got []string
+	for _, e := range []string{
+		event("delta", "10", `,"delta":`+quote("a "+p[0][:12])), event("done", "1", `,"text":"x"`), event("delta", "10", `,"delta":`+quote(p[0][12:])),
+	} {
+		r.Event([]byte(e), func(event []byte) { got = append(got, string(event)) })
+	}
+	want := []string{event("delta", "10", `,"delta":"a "`), event("done", "1", `,"text":"x"`), event("delta", "10", `,"delta":`+quote(testPassword))}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("the client gets\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestAnEventTooLargeToBeHeldGoesOnInItsPlace, in pieces of every size.
+func TestAnEventTooLargeToBeHeldGoesOnInItsPlace(t *testing.T) {
+	v, p := vaultWith(t, testURL)
+	delta := func(text string) string {
+		return "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"item_id\":\"m\",\"delta\":" + quote(text) + "}\n\n"
+	}
+	large := "event: x\r\ndata: {\"type\":\"x\",\"text\":" + quote(p[0]+strings.Repeat("-", 5000)) + "}\r\n\r\n"
+	raw := delta("a "+p[0]) + delta("b __SEC") + large + delta("c "+p[0]) + large + "data: [DONE]\n\n"
+	want := delta("a "+testPassword) + delta("b ") + delta("__SEC") + large + delta("c "+testPassword) + large + "data: [DONE]\n\n"
+	for _, size := range []int{1, 2, 3, 7, 100, 999, 3000} {
+		r := v.Restorer(RestoreAll)
+		s := NewSSE(r, 1000)
+		var got []byte
+		for piece := range slices.Chunk([]byte(raw), size) {
+			got = append(got, s.Write(piece)...)
+			if s.Held() > 1000 {
+				t.Fatalf("%d bytes are held", s.Held())
+			}
+			if s.seen != len(s.held) {
+				t.Fatalf("of %d bytes that are held %d would be looked at again", len(s.held), len(s.held)-s.seen)
+			}
+		}
+		got = append(got, s.Close()...)
+		if string(got) != want || r.Passed() != 2 {
+			t.Errorf("in pieces of %d, %d went on as they were: %s\nwant %s", size, r.Passed(), got, want)
+		}
+	}
+}
+
+// TestATypeBehindTheTextClosesItToo: the order of members says nothing.
+func TestATypeBehindTheTextClosesItToo(t *testing.T) {
+	v, p := vaultWith(t, testURL)
+	in := `{"output":[{"summary":[{"text":"` + p[0] + `"}],"type":"reasoning"},{"content":"` + p[0] + `","type":"message"}]}`
+	want := `{"output":[{"summary":[{"text":"` + p[0] + `"}],"type":"reasoning"},{"content":"` + testPassword + `","type":"message"}]}`
+	if got := v.Restorer(RestoreAll).Body([]byte(in)); string(got) != want {
+		t.Errorf("restored %s", got)
+	}
 }

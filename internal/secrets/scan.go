@@ -19,6 +19,7 @@ const (
 // goroutines may use it.
 type Scanner struct {
 	filter  *filter
+	known   *finder // in the place of the filter, for a conversation's own secrets
 	ids     []string
 	classes map[string]Class // by rule
 	issuers []issuer
@@ -29,7 +30,7 @@ type Scanner struct {
 	allowed []allowance
 	key     Key
 	version uint64 // tells this scanner's findings from another's in a cache
-	pool    sync.Pool
+	pool    *sync.Pool
 }
 
 // New returns a scanner with the built-in rules and the settings' own. An error
@@ -57,8 +58,15 @@ func New(config Config) (*Scanner, error) {
 	}
 	slices.Sort(s.ids)
 	s.ids = slices.Compact(s.ids)
-	s.pool.New = func() any { return &work{scanner: s} }
+	s.pool = &sync.Pool{New: func() any { return &work{} }}
 	return s, nil
+}
+
+// work returns the memory that one scan needs, to be put back into the pool.
+func (s *Scanner) work() *work {
+	w := s.pool.Get().(*work)
+	w.scanner = s
+	return w
 }
 
 // Rules returns the ids of all rules, sorted.
@@ -83,7 +91,7 @@ func otherRules() []*rule {
 // none overlapping another, and returns the extended slice. Secrets are found
 // as they stand and under JSON's escapes, percent-encoding and base64.
 func (s *Scanner) Scan(text []byte, dst []Finding) []Finding {
-	w := s.pool.Get().(*work)
+	w := s.work()
 	for _, m := range w.scan(text) {
 		dst = append(dst, Finding{Rule: m.rule.id, Class: m.rule.class, Start: m.start, End: m.end, Encoding: m.encoding})
 	}
@@ -113,13 +121,18 @@ func (w *work) scan(text []byte) []match {
 func (w *work) read(text []byte, query bool) []match {
 	depth := w.depth.total
 	for len(w.views) <= depth {
-		w.views = append(w.views, &view{scanner: w.scanner, woken: make([]bool, len(w.scanner.custom))})
+		w.views = append(w.views, &view{})
 		w.buffers = append(w.buffers, nil)
 	}
 	v := w.views[depth]
-	v.text, v.found, v.query, v.named = text, v.found[:0], query, 0
-	w.scanner.filter.scan(v)
-	w.scanner.runCustom(v)
+	v.start(w.scanner, text, query)
+	if w.scanner.known != nil {
+		w.scanner.known.scan(v)
+	} else {
+		w.scanner.filter.scan(v)
+		w.scanner.runCustom(v)
+	}
+	v.index()
 	w.depth.total++
 	if w.depth.escapes < deepestEscapes {
 		w.escapes(v, depth)
@@ -169,9 +182,11 @@ func (w *work) escapes(v *view, depth int) {
 
 // encoded reads what is percent-encoded or base64 in text[start:end].
 func (w *work) encoded(v *view, depth, start, end int) {
+	v.urls.start = len(v.found)
 	if w.depth.url < deepestURL {
 		w.urls(v, depth, start, end)
 	}
+	v.urls.end = len(v.found)
 	if w.depth.base64 < deepestBase64 {
 		w.base64s(v, depth, start, end)
 	}

@@ -15,9 +15,9 @@
 //     restart, so that the model's prompt cache keeps hitting.
 //   - What was replaced once in a conversation is replaced wherever it returns.
 //
-// Not looked into, and never altered: encrypted_content, ids, cache keys, model
-// and tool names, tools' schemas, images, audio and files' data, and compaction
-// items. A secret in one of these leaves.
+// Not looked into, and never altered, are a few members by their place in a
+// request (see rootPlace): documented ids, ciphertext, and the data of images,
+// audio and files. A secret in one of these leaves.
 //
 // The package knows nothing of HTTP, of records or of who is asking.
 package secrets

@@ -49,19 +49,19 @@ func (v *Vault) RedactStream(body []byte) Redaction {
 // redactBesideDeltas redacts a document, but for its deltas: what they are part
 // of was judged as a whole.
 func (v *Vault) redactBesideDeltas(document []byte) Redaction {
-	segments, err := split(document)
+	parts, err := split(document, resume{})
 	if err != nil {
 		return v.RedactText(document)
 	}
-	scan := v.scanSegments(document, segments)
+	scan := v.scanSegments(document, parts.segments)
 	deltas := readHead(document).deltas
 	inDelta := func(h hit) bool {
 		return slices.ContainsFunc(deltas, func(d delta) bool { return d.start == h.open })
 	}
-	result, err := v.redact(document, func(s *Scanner, hits []hit) ([]hit, error) {
+	result, _, err := v.redact(document, parts, sentPart{}, func(s *Scanner, hits []hit) ([]hit, error) {
 		hits, err := scan(s, hits)
 		return slices.DeleteFunc(hits, inDelta), err
-	}, func() int { return 0 })
+	})
 	if err != nil {
 		return v.RedactText(document)
 	}

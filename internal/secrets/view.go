@@ -18,6 +18,21 @@ type view struct {
 	named int
 	// woken are the custom rules of which a keyword occurs.
 	woken []bool
+	// reach is how far the first matches reach, those that were found before the
+	// encodings were looked into, in the order in which they stand.
+	reach []int
+	// urls is where the matches stand in found that the percent-encoding of one part
+	// of the text gave, also in their order.
+	urls span
+}
+
+// start makes the view a reading of text.
+func (v *view) start(s *Scanner, text []byte, query bool) {
+	v.scanner, v.text, v.query, v.named = s, text, query, 0
+	v.found, v.reach, v.urls = v.found[:0], v.reach[:0], span{}
+	if len(v.woken) != len(s.custom) {
+		v.woken = make([]bool, len(s.custom))
+	}
 }
 
 // match is a secret at text[start:end] of a view.
@@ -35,14 +50,25 @@ func (v *view) report(r *rule, start, end int) {
 	v.found = append(v.found, match{rule: r, start: start, end: end})
 }
 
+// index puts the matches in order, so that covers need not look at each.
+func (v *view) index() {
+	slices.SortFunc(v.found, func(a, b match) int { return cmp.Compare(a.start, b.start) })
+	far := 0
+	for i := range v.found {
+		far = max(far, v.found[i].end)
+		v.reach = append(v.reach, far)
+	}
+}
+
 // covers reports whether a match of this reading overlaps text[start:end].
 func (v *view) covers(start, end int) bool {
-	for i := range v.found {
-		if m := &v.found[i]; m.start < end && start < m.end {
-			return true
-		}
+	byStart := func(m match, end int) int { return cmp.Compare(m.start, end) }
+	if k, _ := slices.BinarySearchFunc(v.found[:len(v.reach)], end, byStart); k > 0 && v.reach[k-1] > start {
+		return true
 	}
-	return false
+	urls := v.found[v.urls.start:v.urls.end]
+	k, _ := slices.BinarySearchFunc(urls, end, byStart)
+	return k > 0 && urls[k-1].end > start
 }
 
 // settle sorts the matches and, of those that overlap, keeps the one of higher

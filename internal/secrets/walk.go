@@ -15,6 +15,7 @@ type hit struct {
 	path        string
 	known       bool // a value that the conversation replaced before
 	bare        bool // the text is no JSON string, so it has no escapes of its own
+	isName      bool // the string is a member's name
 }
 
 // decode returns a part of the hit's string as that string's reader sees it.
@@ -26,40 +27,27 @@ func (h *hit) decode(part []byte) []byte {
 	return part
 }
 
-// untouched are the members whose values are ids, data or what is not text: to
-// look into them finds nothing, to alter them is an error at OpenAI. Members
-// whose names end in "_id" are untouched too.
-var untouched = set(
-	"id", "encrypted_content", "prompt_cache_key", "safety_identifier", "model", "type", "role", "status", "name", "namespace", "phase",
-	"parameters", "input_schema", "output_schema", "schema", "format", "strict", "tool_choice", "include", "service_tier", "truncation", "effort",
-	"image_url", "file_data", "file_url", "file_name", "filename", "input_audio", "audio", "image", "b64_json", "partial_image_b64", "media_type", "mime_type",
-)
-
 // isClosedItem reports whether items of a type are not looked into at all: they
 // are OpenAI's own state, or data.
 func isClosedItem(kind []byte) bool {
 	return bytes.HasPrefix(kind, []byte("compaction")) || bytes.HasSuffix(kind, []byte("compaction")) || string(kind) == "item_reference" || string(kind) == "image_generation_call"
 }
 
-// deepestBody bounds the nesting of a body.
-const deepestBody = 200
+// minName is the shortest name of a member in which a secret is looked for.
+const minName = 12
 
-// walker visits the strings of a body that are text.
+// walker visits the strings of a body that are text. Its body is valid.
 type walker struct {
-	raw   []byte
-	path  []byte
-	depth int
-	text  func(open, close int, key []byte)
-	// drop forgets what was visited since the raw offset.
-	drop func(since int)
+	raw  []byte
+	path []byte
+	// text is told of a string's content, and name of a member's.
+	text func(open, close int, key []byte)
+	name func(open, close int)
 }
 
-// value visits the value at i, which has the name key in its object.
-func (w *walker) value(i int, key []byte) (int, error) {
-	if w.depth++; w.depth > deepestBody {
-		return 0, malformed(i)
-	}
-	defer func() { w.depth-- }()
+// value visits the value at i, which has the name key in its object and stands in
+// that place.
+func (w *walker) value(i int, key []byte, in *place) (int, error) {
 	switch at(w.raw, i) {
 	case '"':
 		end, err := skipString(w.raw, i+1)
@@ -69,81 +57,61 @@ func (w *walker) value(i int, key []byte) (int, error) {
 		w.text(i+1, end, key)
 		return end + 1, nil
 	case '{':
-		return w.object(i)
+		return members(w.raw, i, func(key []byte, i int) (int, error) { return w.member(key, i, in) })
 	case '[':
 		return elements(w.raw, i, func(n, value int) (int, error) {
 			mark := w.push('[', strconv.AppendInt(nil, int64(n), 10))
 			defer w.pop(mark)
-			return w.value(value, key)
+			return w.value(value, key, in)
 		})
 	}
 	return skipValue(w.raw, i)
 }
 
-// object visits the members of the object at i.
-func (w *walker) object(start int) (int, error) {
-	closed := false
-	end, err := members(w.raw, start, func(key []byte, i int) (int, error) {
-		switch {
-		case closed:
-			return skipValue(w.raw, i)
-		case string(key) == "type" && at(w.raw, i) == '"':
-			end, err := skipValue(w.raw, i)
-			closed = err == nil && isClosedItem(w.raw[i+1:end-1])
-			return end, err
-		case string(key) == "tools" && at(w.raw, i) == '[':
-			mark := w.push('.', key)
-			defer w.pop(mark)
-			return w.tools(i)
-		case untouched[string(key)] || bytes.HasSuffix(key, []byte("_id")):
-			return skipValue(w.raw, i)
-		}
-		mark := w.push('.', key)
-		defer w.pop(mark)
-		return w.value(i, key)
-	})
-	if closed {
-		w.drop(start)
+// member visits the member of an object in that place whose value is at i.
+func (w *walker) member(key []byte, i int, in *place) (int, error) {
+	if len(key) >= minName {
+		w.name(keyBefore(w.raw, i))
 	}
-	return end, err
+	mark := w.push('.', key)
+	defer w.pop(mark)
+	isID, isData := in.hasID(key), in.hasData(key)
+	if w.raw[i] != '"' || !isID && !isData {
+		return w.value(i, key, in.of(key))
+	}
+	end, err := skipString(w.raw, i+1)
+	if err != nil {
+		return 0, err
+	}
+	w.exempt(i+1, end, key, isID)
+	return end + 1, nil
 }
 
-// tools visits the descriptions of tools and of what groups them. Their names
-// and schemas are what the model's calls must agree with.
-func (w *walker) tools(i int) (int, error) {
-	return elements(w.raw, i, func(n, tool int) (int, error) {
-		mark := w.push('[', strconv.AppendInt(nil, int64(n), 10))
-		defer w.pop(mark)
-		return w.tool(tool)
-	})
+// exempt visits a string in an exempt place: what of it has not the form that the
+// place is exempt for.
+func (w *walker) exempt(open, close int, key []byte, id bool) {
+	content := w.raw[open:close]
+	switch {
+	case id && isID(content):
+	case id:
+		w.text(open, close, key)
+	default:
+		if searched := dataIn(content); searched > 0 {
+			w.text(open, open+searched, key)
+		}
+	}
 }
 
-func (w *walker) tool(i int) (int, error) {
-	if w.depth++; w.depth > deepestBody {
-		return 0, malformed(i)
-	}
-	defer func() { w.depth-- }()
-	if at(w.raw, i) != '{' {
-		return skipValue(w.raw, i)
-	}
-	return members(w.raw, i, func(key []byte, i int) (int, error) {
-		mark := w.push('.', key)
-		defer w.pop(mark)
-		switch c := at(w.raw, i); {
-		case string(key) == "description" && c == '"':
-			return w.value(i, key)
-		case string(key) == "tools" && c == '[':
-			return w.tools(i)
-		case string(key) == "function" && c == '{': // as chat completions have it
-			return w.tool(i)
-		}
-		return skipValue(w.raw, i)
-	})
-}
+// maxPath bounds a path, in bytes, about: each finding has one.
+const maxPath = 512
 
 // push adds a step to the path, and returns what pop needs to take it off.
 func (w *walker) push(kind byte, step []byte) int {
 	mark := len(w.path)
+	if mark > maxPath {
+		return mark
+	}
+	step = step[:min(len(step), maxPath)]
 	if kind == '.' {
 		w.path = append(append(w.path, '.'), step...)
 		return mark
@@ -161,7 +129,7 @@ var plainMembers = set("text", "output", "input", "arguments", "content", "summa
 // *hits.
 func (wk *work) visit(raw []byte, hits *[]hit) *walker {
 	w := &walker{raw: raw}
-	w.text = func(open, close int, key []byte) {
+	find := func(open, close int, key []byte, isName bool) {
 		content := raw[open:close]
 		escaped := bytes.IndexByte(content, '\\') >= 0
 		if escaped {
@@ -169,8 +137,10 @@ func (wk *work) visit(raw []byte, hits *[]hit) *walker {
 			content = wk.content
 		}
 		found := wk.scan(content)
-		if r := wk.scanner.named(key, content); r != nil && len(found) == 0 {
-			found = append(found, match{rule: r, start: 0, end: len(content)})
+		if len(found) == 0 && !isName {
+			if r := wk.scanner.named(key, content); r != nil {
+				found = append(found, match{rule: r, start: 0, end: len(content)})
+			}
 		}
 		spans := cursor{text: raw[open:close], size: escapedSize}
 		for _, m := range found {
@@ -178,14 +148,14 @@ func (wk *work) visit(raw []byte, hits *[]hit) *walker {
 			if escaped {
 				start, end = spans.span(start, end)
 			}
-			*hits = append(*hits, hit{rule: m.rule, start: open + start, end: open + end, open: open, close: close, encoding: m.encoding, path: string(w.path)})
+			*hits = append(*hits, hit{
+				rule: m.rule, start: open + start, end: open + end, open: open, close: close,
+				encoding: m.encoding, path: string(w.path), isName: isName,
+			})
 		}
 	}
-	w.drop = func(since int) {
-		for n := len(*hits); n > 0 && (*hits)[n-1].start >= since; n-- {
-			*hits = (*hits)[:n-1]
-		}
-	}
+	w.text = func(open, close int, key []byte) { find(open, close, key, false) }
+	w.name = func(open, close int) { find(open, close, nil, true) }
 	return w
 }
 
