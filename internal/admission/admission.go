@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/refusal"
 )
 
@@ -119,7 +120,7 @@ func (d *Desk) admitBudget(ctx context.Context, who developer.Identity) (*refusa
 		if spent >= b.limit {
 			return refusal.UsageLimit("budget_exceeded",
 				fmt.Sprintf("%s budget of $%s for %s is spent ($%s). It starts afresh on %s (UTC)",
-					b.whose, dollars(b.limit), from.Format("January 2006"), dollars(spent), to.Format("January 2")),
+					b.whose, exchange.USD(b.limit), from.Format("January 2006"), exchange.USD(asExactAs(spent, b.limit)), to.Format("January 2")),
 				to, who.Policy.Contact), nil
 		}
 	}
@@ -210,7 +211,12 @@ func month(t time.Time) (from, to time.Time) {
 	return from, from.AddDate(0, 1, 0)
 }
 
-// dollars prints USD nanos in cents, rounded down.
-func dollars(nanos int64) string {
-	return fmt.Sprintf("%d.%02d", nanos/1e9, nanos%1e9/1e7)
+// asExactAs rounds what was spent down to the places that the limit has, and to cents
+// at least, so that of a spent budget no less is said to be spent than there was.
+func asExactAs(spent, limit int64) int64 {
+	unit := int64(10_000_000) // a cent
+	for limit%unit != 0 {
+		unit /= 10
+	}
+	return spent - spent%unit
 }

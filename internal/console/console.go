@@ -24,6 +24,7 @@ import (
 	"strings"
 	"time"
 
+	"codex-proxy/internal/attempts"
 	"codex-proxy/internal/console/access"
 	"codex-proxy/internal/console/visit"
 	"codex-proxy/internal/developer"
@@ -75,7 +76,7 @@ type Console struct {
 	Config
 	people    People
 	templates *template.Template
-	limits    *limits
+	wrong     *attempts.Limit
 	assets    http.Handler
 }
 
@@ -92,7 +93,7 @@ func New(c Config) *Console {
 		panic(err) // the directory is embedded
 	}
 	return &Console{
-		Config: c, people: People{Store: c.Store, Now: c.Now}, limits: newLimits(c.Now),
+		Config: c, people: People{Store: c.Store, Now: c.Now}, wrong: attempts.NewLimit(c.Now, wrongAtOnce, wrongEvery),
 		templates: template.Must(template.New("").Funcs(functions()).ParseFS(files, "templates/*.html")),
 		assets:    http.StripPrefix(staticPath, http.FileServerFS(static)),
 	}
@@ -247,6 +248,11 @@ func (c *Console) look(r *http.Request) *known {
 		var token developer.TokenInfo
 		token, err = c.Developers.Token(r.Context(), s.Token)
 		holds = err == nil && token.Developer == s.Developer && (token.State(now) == "active" || token.State(now) == "rotated")
+	}
+	if holds {
+		var generation string
+		generation, err = c.people.generation(r.Context(), s.Developer)
+		holds = err == nil && generation == s.Generation
 	}
 	if holds {
 		var d developer.Developer

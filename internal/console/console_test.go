@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -438,24 +440,93 @@ func TestEveryAnswerKeepsTheBrowserStrict(t *testing.T) {
 	}
 }
 
-func TestGuessingIsSlowedDown(t *testing.T) {
+func TestGuessingIsSlowedDownAndLocksNobodyOut(t *testing.T) {
 	f := newFixture(t, console.Settings{})
-	v, last := f.visitor(), 0
-	for range 15 {
-		response, page := v.postAs("/console/sign-in", url.Values{"credential": {"codexconsole_guess"}})
-		if last = response.StatusCode; strings.Contains(page, "codexconsole_guess") {
+	guess := func(credential string) int {
+		response, page := f.visitor().postAs("/console/sign-in", url.Values{"credential": {credential}})
+		if strings.Contains(page, "guess") {
 			t.Error("the page holds what was tried")
 		}
+		if wait := response.Header.Get("Retry-After"); (wait == "") == (response.StatusCode == http.StatusTooManyRequests) {
+			t.Errorf("%s with Retry-After %q", response.Status, wait)
+		}
+		return response.StatusCode
 	}
-	if last != http.StatusTooManyRequests {
-		t.Errorf("the last guess was answered %d", last)
+	var judged, slowed atomic.Int64
+	var all sync.WaitGroup
+	for i := range 60 { // all from one address, as behind a load balancer
+		all.Go(func() {
+			switch status := guess([]string{"codexconsole_guess", "codexproxy_guess-guess-guess", "guess"}[i%3]); status {
+			case http.StatusUnauthorized:
+				judged.Add(1)
+			case http.StatusTooManyRequests:
+				slowed.Add(1)
+			default:
+				t.Errorf("a guess is answered %d", status)
+			}
+		})
 	}
-	f.now = f.now.Add(time.Minute)
-	f.signedIn("admin")
+	all.Wait()
+	if judged.Load() != 10 || slowed.Load() != 50 {
+		t.Errorf("%d guesses were judged and %d slowed down, want 10 and 50", judged.Load(), slowed.Load())
+	}
+	for _, right := range []string{"admin", "auditor", alice} {
+		f.signedIn(right)
+	}
+	if status := guess("codexconsole_guess"); status != http.StatusTooManyRequests {
+		t.Errorf("a wrong one after a right one: %d", status)
+	}
+	f.now = f.now.Add(6 * time.Second)
+	if first, second := guess("codexconsole_guess"), guess("codexconsole_guess"); first != http.StatusUnauthorized || second != http.StatusTooManyRequests {
+		t.Errorf("six seconds later: %d, then %d", first, second)
+	}
 	for _, secret := range f.secrets {
 		if strings.Contains(f.log.String(), secret) {
 			t.Error("the log holds a credential")
 		}
+	}
+}
+
+func TestWhoSignsOutEndsEveryCookieOfTheirs(t *testing.T) {
+	f := newFixture(t, console.Settings{})
+	signedIn := func(v *visitor) bool {
+		response, _ := v.get("/console/")
+		return response.Header.Get("Location") != "/console/sign-in"
+	}
+	_, err := f.people.Add(t.Context(), "Alice@example.com", access.Auditor, false, time.Time{})
+	f.check(err)
+	reviewer, err := f.people.Reset(t.Context(), "Alice@example.com")
+	f.check(err)
+	f.secrets["Alice"] = reviewer.Reveal()
+
+	here, copied, asReviewer, other := f.signedIn(alice), f.signedIn(alice), f.signedIn("Alice"), f.signedIn(bob)
+	if response, _ := here.postAs("/console/sign-out", url.Values{}); response.StatusCode != http.StatusForbidden || !signedIn(copied) {
+		t.Errorf("another site signs alice out: %s", response.Status)
+	}
+	signOut := func(v *visitor, page string) {
+		t.Helper()
+		_, text := v.get(page)
+		form := regexp.MustCompile(`name="form" value="([0-9a-f]+)"`).FindStringSubmatch(text)
+		if response, _ := v.postAs("/console/sign-out", url.Values{"form": {form[1]}}); response.StatusCode != http.StatusSeeOther {
+			t.Errorf("signing out: %s", response.Status)
+		}
+	}
+	signOut(here, "/console/me")
+	for name, v := range map[string]*visitor{"here": here, "copied": copied, "as a reviewer": asReviewer} {
+		if signedIn(v) {
+			t.Errorf("after signing out, the session %s goes on", name)
+		}
+	}
+	if !signedIn(other) {
+		t.Error("another developer is signed out")
+	}
+	again := f.signedIn(alice)
+	if !signedIn(again) || signedIn(copied) {
+		t.Error("after signing in again, the new session does not hold or the old one does")
+	}
+	signOut(f.signedIn("Alice"), "/console/settings")
+	if signedIn(again) {
+		t.Error("a reviewer signs out, and their session as a developer goes on")
 	}
 }
 

@@ -105,13 +105,8 @@ func (c *Console) fromIssuer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if q.Get("error") != "" || q.Get("code") == "" {
-		c.refused(r, "issuer")
+		c.logRefused(r, "issuer")
 		c.askToSignIn(w, r, http.StatusUnauthorized, within(a.Next), "The organisation's sign-in did not let you in. Try again there, or ask whoever runs it.")
-		return
-	}
-	if !c.limits.allow(r.RemoteAddr) {
-		w.Header().Set("Retry-After", "60")
-		c.askToSignIn(w, r, http.StatusTooManyRequests, within(a.Next), "Too many attempts from your address. Wait a minute.")
 		return
 	}
 	who, err := c.Issuer.Finish(r.Context(), a.Attempt, q.Get("code"))
@@ -163,22 +158,27 @@ func (c *Console) vouchedFor(ctx context.Context, who signin.Someone) (session, 
 		s.Name, s.Generation = person.Name, person.Generation
 		return s, err
 	}
+	if who.AreGroupsElsewhere && len(c.Settings.Roles) > 0 {
+		return s, &refusal.Refusal{Message: who.Developer + " is in so many groups that the issuer leaves them out of the ID token, so what they may do here is not known. Whoever runs the proxy can let the issuer send only the groups that are assigned to this application."}
+	}
 	d, err := c.Developers.Developer(ctx, who.Developer)
 	if errors.Is(err, developer.ErrNotFound) || err == nil && !d.Enabled {
 		return s, &refusal.Refusal{Message: who.Developer + " is nobody's address here who may use the console. Ask whoever runs the proxy."}
 	}
-	s.Developer = d.ID
+	if err == nil {
+		s.Developer = d.ID
+		s.Generation, err = c.people.generation(ctx, d.ID)
+	}
 	return s, err
 }
 
 // notVouched says why the issuer's word led nowhere; what went wrong is for the log.
 func (c *Console) notVouched(w http.ResponseWriter, r *http.Request, next string, err error) {
 	if no := (*refusal.Refusal)(nil); errors.As(err, &no) {
-		c.refused(r, "issuer")
+		c.logRefused(r, "issuer")
 		c.askToSignIn(w, r, http.StatusForbidden, within(next), no.Message)
 		return
 	}
-	c.limits.count(r.RemoteAddr)
 	c.Log.Error("somebody cannot sign in to the console with the organisation's account", "error", err)
 	c.askToSignIn(w, r, http.StatusServiceUnavailable, within(next), "The organisation's sign-in cannot be used just now. Try again soon; if it stays so, tell whoever runs the proxy.")
 }

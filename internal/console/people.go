@@ -263,11 +263,41 @@ func (p People) Reset(ctx context.Context, name string) (c Credential, err error
 	return c, err
 }
 
-// End ends all sessions of somebody.
+// endings is the document that says with what a developer's sessions end. Each has one
+// of their own, from their first signing out on, as they may be too many for the book.
+func endings(developer string) string { return "sessions/" + strings.ToLower(developer) }
+
+// generation is what sessions of a developer must carry that begin now or go on.
+func (p People) generation(ctx context.Context, developer string) (string, error) {
+	content, _, err := p.Store.ConsoleDocument(ctx, endings(developer))
+	if err != nil {
+		return "", fmt.Errorf("read whether %s has signed out of the console: %w", developer, err)
+	}
+	return string(content), nil
+}
+
+// EndDeveloper ends all sessions of a developer.
+func (p People) EndDeveloper(ctx context.Context, developer string) error {
+	_, version, err := p.Store.ConsoleDocument(ctx, endings(developer))
+	if err == nil {
+		// Where somebody else has written it since, they have ended the sessions.
+		_, err = p.Store.SetConsoleDocument(ctx, endings(developer), []byte(rand.Text()), version)
+	}
+	if err != nil {
+		return fmt.Errorf("end the sessions of %s in the console: %w", developer, err)
+	}
+	return nil
+}
+
+// End ends all sessions of somebody, whose name is compared without regard to case.
 func (p People) End(ctx context.Context, name string) error {
+	is := func(person Person) bool { return strings.EqualFold(person.Name, name) }
+	if b, _, err := p.load(ctx); err != nil || !slices.ContainsFunc(b.People, is) {
+		return err
+	}
 	return p.change(ctx, func(b *book) error {
 		for i := range b.People {
-			if b.People[i].Name == name {
+			if is(b.People[i]) {
 				b.People[i].Generation = rand.Text()
 			}
 		}

@@ -14,8 +14,10 @@ import (
 // session is what a browser holds of somebody who has signed in: a signed cookie, so
 // that it holds in every process, and ends when the store says so.
 type session struct {
-	// Name is a person's, and Generation what their sessions end with.
-	Name       string `json:"n,omitempty"`
+	// Name is a person's; it is empty for a developer.
+	Name string `json:"n,omitempty"`
+	// Generation is the person's or the developer's when the session began, which ends
+	// when theirs is another.
 	Generation string `json:"g,omitempty"`
 	// Developer is a developer's id, and Token the public id of the token that they
 	// signed in with.

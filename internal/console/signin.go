@@ -1,18 +1,16 @@
 package console
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"codex-proxy/internal/developer"
 )
@@ -63,16 +61,28 @@ func (c *Console) askToSignIn(w http.ResponseWriter, r *http.Request, status int
 	c.page(w, r, status, "Sign in", "sign-in", page)
 }
 
+const (
+	// wrongAtOnce is how many wrong credentials may come from an address at once, and
+	// wrongEvery how long it takes until one more may. What is right is let in whatever
+	// came before: credentials are random, and nobody guesses one of 160 bits.
+	wrongAtOnce = 10
+	wrongEvery  = 6 * time.Second
+)
+
 // signIn begins a session for whoever has the credential: one of the console's, or a
 // developer's token.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status int, problem string) {
 		c.askToSignIn(w, r, status, next(r), problem)
 	}
-	if !c.limits.allow(r.RemoteAddr) {
-		w.Header().Set("Retry-After", "60")
-		refuse(http.StatusTooManyRequests, "Too many attempts from your address. Wait a minute.")
-		return
+	wrong := func(kind, problem string) {
+		if wait := c.wrong.Wrong(r.RemoteAddr); wait > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+			refuse(http.StatusTooManyRequests, "Too many wrong credentials came from your address. Wait a minute; one that is right is let in at any time.")
+			return
+		}
+		c.logRefused(r, kind)
+		refuse(http.StatusUnauthorized, problem)
 	}
 	given := strings.TrimSpace(r.PostFormValue("credential"))
 	s := c.newSession()
@@ -81,8 +91,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		var bad *developer.TokenError
 		switch {
 		case errors.As(err, &bad):
-			c.refused(r, "developer")
-			refuse(http.StatusUnauthorized, "That is not valid. "+bad.Message())
+			wrong("developer", "That is not valid. "+bad.Message())
 			return
 		case err != nil:
 			c.Log.Error("a developer cannot sign in to the console", "error", err)
@@ -90,6 +99,11 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.Developer, s.Token = who.Developer, who.TokenID
+		if s.Generation, err = c.people.generation(r.Context(), s.Developer); err != nil {
+			c.Log.Error("a developer cannot sign in to the console", "error", err)
+			refuse(http.StatusServiceUnavailable, "Who may sign in cannot be looked up just now. Try again soon.")
+			return
+		}
 	} else {
 		b, _, err := c.people.load(r.Context())
 		if err != nil {
@@ -99,8 +113,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		}
 		person, ok := b.holder(given, false, c.Now())
 		if !ok {
-			c.refused(r, "person")
-			refuse(http.StatusUnauthorized, "That is no credential of this console, or no longer one. 'codex-proxy console reset-admin' makes a new one for the administrator.")
+			wrong("person", "That is no credential of this console, or no longer one. 'codex-proxy console reset-admin' makes a new one for the administrator.")
 			return
 		}
 		s.Name, s.Generation = person.Name, person.Generation
@@ -120,9 +133,8 @@ func (c *Console) newSession() session {
 	return session{Form: hex.EncodeToString(form[:]), Begun: c.Now().Unix(), Seen: c.Now().Unix()}
 }
 
-// refused counts an attempt that failed.
-func (c *Console) refused(r *http.Request, kind string) {
-	c.limits.count(r.RemoteAddr)
+// logRefused logs an attempt that failed.
+func (c *Console) logRefused(r *http.Request, kind string) {
 	c.Log.Warn("a sign-in to the console was refused", "kind", kind, "remote", r.RemoteAddr)
 }
 
@@ -141,65 +153,16 @@ func (c *Console) giveSession(w http.ResponseWriter, r *http.Request, s session)
 	return true
 }
 
-// signOut ends the session, and every other of the same person: a cookie that was
-// copied ends as well. A developer's ends with their token.
+// signOut ends the session, and every other of the same person, as whatever they have
+// signed in: a cookie that was copied ends as well.
 func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {
-	if s, _, ok := c.session(r); ok && s.Name != "" {
-		if err := c.people.End(r.Context(), s.Name); err != nil {
+	if s, _, ok := c.session(r); ok {
+		who := cmp.Or(s.Name, s.Developer)
+		if err := errors.Join(c.people.End(r.Context(), who), c.people.EndDeveloper(r.Context(), who)); err != nil {
 			c.broken(w, r, err)
 			return
 		}
 	}
 	c.setCookie(w, r, "")
 	http.Redirect(w, r, signInPath, http.StatusSeeOther)
-}
-
-// limits bounds how often an address may fail to sign in.
-type limits struct {
-	now func() time.Time
-	mu  sync.Mutex
-	by  map[string]*rate.Limiter
-}
-
-const (
-	// attempts may fail at once from an address, and one more each period.
-	attempts = 10
-	period   = 6 * time.Second
-	// mostAddresses bounds what is remembered.
-	mostAddresses = 10_000
-)
-
-func newLimits(now func() time.Time) *limits {
-	return &limits{now: now, by: map[string]*rate.Limiter{}}
-}
-
-func (l *limits) of(remote string) *rate.Limiter {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
-		host = ip.Mask(net.CIDRMask(64, 128)).String() // one customer's
-	}
-	if len(l.by) >= mostAddresses {
-		clear(l.by)
-	}
-	if l.by[host] == nil {
-		l.by[host] = rate.NewLimiter(rate.Every(period), attempts)
-	}
-	return l.by[host]
-}
-
-// allow tells whether an address may try.
-func (l *limits) allow(remote string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.of(remote).TokensAt(l.now()) >= 1
-}
-
-// count counts a failure.
-func (l *limits) count(remote string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.of(remote).AllowN(l.now(), 1)
 }

@@ -225,7 +225,15 @@ func TestRefusals(t *testing.T) {
 			name: "a mistyped token", status: 401, reason: "token_malformed",
 			request: func(f *fixture) *http.Request {
 				r := f.request("POST", "/v1/responses", nil)
-				r.Header.Set("Authorization", "Bearer codexproxy_abcdefgh_"+strings.Repeat("0", 33))
+				r.Header.Set("Authorization", "Bearer codexproxy_abcdefgh_"+strings.Repeat("z", 33))
+				return r
+			},
+		},
+		{
+			name: "a token cut short", status: 401, reason: "token_unknown", says: "it may be cut short",
+			request: func(f *fixture) *http.Request {
+				r := f.request("POST", "/v1/responses", nil)
+				r.Header.Set("Authorization", "Bearer codexproxy_abcdefgh_0000")
 				return r
 			},
 		},

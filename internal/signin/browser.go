@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -18,6 +19,7 @@ type Browser struct {
 	issuer *issuer
 	desk   desk
 	secret string
+	codes  *http.Client
 }
 
 // Attempt is what one sign-in in a browser is known by, from its beginning to its end.
@@ -34,13 +36,16 @@ type Someone struct {
 	// Developer is the id that a developer of this e-mail address has.
 	Developer string
 	Groups    []string
+	// AreGroupsElsewhere says that the issuer left the groups out, as they are too
+	// many for a token.
+	AreGroupsElsewhere bool
 }
 
 // NewBrowser returns a Browser for a config that Validate has passed, whose ClientID
 // and ClientSecret are those of the client that is registered for browsers. Nothing is
 // asked of the issuer yet.
 func NewBrowser(config Config, now func() time.Time) *Browser {
-	return &Browser{issuer: newIssuer(config, now), desk: desk{config: config, now: now}, secret: config.ClientSecret}
+	return &Browser{issuer: newIssuer(config, now), desk: desk{config: config, now: now}, secret: config.ClientSecret, codes: newCodesClient()}
 }
 
 // Begin returns the address of the issuer's at which the browser signs in.
@@ -59,7 +64,7 @@ func (b *Browser) Finish(ctx context.Context, a Attempt, code string) (Someone, 
 	if err != nil {
 		return Someone{}, err
 	}
-	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, b.issuer.client), issuerTimeout)
+	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, b.codes), issuerTimeout)
 	defer cancel()
 	given, err := flow.Exchange(ctx, code, oauth2.VerifierOption(a.Verifier))
 	if refused := (*oauth2.RetrieveError)(nil); errors.As(err, &refused) {
@@ -81,7 +86,7 @@ func (b *Browser) Finish(ctx context.Context, a Attempt, code string) (Someone, 
 		return Someone{}, errors.New("the ID token is for another sign-in (nonce)")
 	}
 	id, err := b.desk.identify(who)
-	return Someone{Developer: id, Groups: who.Groups}, err
+	return Someone{Developer: id, Groups: who.Groups, AreGroupsElsewhere: who.AreGroupsElsewhere}, err
 }
 
 func (b *Browser) flow(ctx context.Context, a Attempt) (*oauth2.Config, error) {

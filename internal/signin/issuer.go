@@ -72,16 +72,46 @@ type known struct {
 }
 
 func newIssuer(config Config, now func() time.Time) *issuer {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	return &issuer{config: config, now: now, client: &http.Client{
-		Timeout:       issuerTimeout,
-		Transport:     &modest{transport, rate.NewLimiter(rate.Every(time.Second), 10)},
+	return &issuer{config: config, now: now, client: newClient(&modest{newTransport(), rate.NewLimiter(rate.Every(time.Second), 10)})}
+}
+
+func newTransport() *http.Transport { return http.DefaultTransport.(*http.Transport).Clone() }
+
+func newClient(transport http.RoundTripper) *http.Client {
+	return &http.Client{
+		Timeout: issuerTimeout, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
+}
+
+// maxCodes bounds how many codes the issuer is asked about at once.
+const maxCodes = 8
+
+// newCodesClient returns what asks the issuer about the codes that browsers bring.
+// Strangers may bring any, so they take turns, each for as long as the issuer takes to
+// answer: a limit by time would keep out who brings a good one.
+func newCodesClient() *http.Client {
+	return newClient(&inTurn{newTransport(), make(chan struct{}, maxCodes)})
+}
+
+// inTurn bounds how many requests run at once; the others wait for their turn.
+type inTurn struct {
+	next  http.RoundTripper
+	turns chan struct{}
+}
+
+func (t *inTurn) RoundTrip(request *http.Request) (*http.Response, error) {
+	select {
+	case t.turns <- struct{}{}:
+	case <-request.Context().Done():
+		return nil, request.Context().Err()
+	}
+	defer func() { <-t.turns }()
+	return bounded(t.next.RoundTrip(request))
 }
 
 // modest bounds how often the issuer is asked, as a stranger's token with an
-// unknown key makes us ask, and how much of an answer is read.
+// unknown key makes us ask.
 type modest struct {
 	next  http.RoundTripper
 	limit *rate.Limiter
@@ -91,7 +121,11 @@ func (m *modest) RoundTrip(request *http.Request) (*http.Response, error) {
 	if !m.limit.Allow() {
 		return nil, errors.New("it was asked too often just now")
 	}
-	response, err := m.next.RoundTrip(request)
+	return bounded(m.next.RoundTrip(request))
+}
+
+// bounded bounds how much of an answer is read.
+func bounded(response *http.Response, err error) (*http.Response, error) {
 	if err == nil {
 		response.Body = &limitedBody{io.LimitReader(response.Body, issuerAnswer), response.Body}
 	}

@@ -32,6 +32,7 @@ type desk struct {
 	issuer  *signintest.Issuer
 	store   *sqlite.Developers
 	service *signin.Service
+	config  signin.Config
 
 	mu    sync.Mutex
 	ahead time.Duration // of the real clock
@@ -56,6 +57,7 @@ func newDesk(t *testing.T, change func(*signin.Config)) *desk {
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	d.config = config
 	d.service = signin.New(config, d.store, d.now, slog.New(slog.NewTextHandler(&d.log, nil)))
 	return d
 }

@@ -16,6 +16,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) console.Store) {
 	t.Run("a document is replaced by whoever has read the last version", func(t *testing.T) { versions(t, open(t)) })
 	t.Run("of several who replace a document at once, one does", func(t *testing.T) { atOnce(t, open(t)) })
+	t.Run("a developer's sessions end, and nobody else's", func(t *testing.T) { endings(t, open(t)) })
 	t.Run("readings are kept with what becomes of them", func(t *testing.T) { readings(t, open(t)) })
 }
 
@@ -61,6 +62,26 @@ func atOnce(t *testing.T, s console.Store) {
 	content, _, err := s.ConsoleDocument(t.Context(), "people")
 	if len(written) != 1 || string(content) != <-written || err != nil {
 		t.Errorf("kept: %q, %v", content, err)
+	}
+}
+
+func endings(t *testing.T, s console.Store) {
+	people := console.People{Store: s, Now: time.Now}
+	seen := map[string]bool{"": true}
+	for range 2 {
+		if err := people.EndDeveloper(t.Context(), "Alice@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		now, _, err := s.ConsoleDocument(t.Context(), "sessions/alice@example.com")
+		if seen[string(now)] || err != nil {
+			t.Errorf("sessions of before go on: %v", err)
+		}
+		seen[string(now)] = true
+	}
+	for _, name := range []string{"sessions/bob@example.com", "people"} {
+		if other, version, err := s.ConsoleDocument(t.Context(), name); other != nil || version != 0 || err != nil {
+			t.Errorf("%s: %q, %d, %v", name, other, version, err)
+		}
 	}
 }
 

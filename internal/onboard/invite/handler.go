@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"codex-proxy/internal/attempts"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/onboard/script"
 )
@@ -70,14 +71,21 @@ func fileName(path string) string {
 // storeLimit bounds what one request waits for the store.
 const storeLimit = 5 * time.Second
 
+const (
+	// missesAtOnce is how many links that are not open one address may try, and
+	// missEvery how long it takes until it may try one more.
+	missesAtOnce = 20
+	missEvery    = 3 * time.Second
+)
+
 // Handler answers the paths that it Owns.
 func Handler(c Config) http.Handler {
-	return &handler{Config: c, misses: newMisses(c.Now)}
+	return &handler{Config: c, misses: attempts.NewLimit(c.Now, missesAtOnce, missEvery)}
 }
 
 type handler struct {
 	Config
-	misses *misses
+	misses *attempts.Limit
 }
 
 // ServeHTTP answers one request. No line of a log has its path, as the code is in
@@ -181,7 +189,7 @@ func (h *handler) find(ctx context.Context, r *http.Request, name string) (Offer
 // all the same: an office, or everybody behind a load balancer, has one address,
 // and a stranger must not be able to lock them out.
 func (h *handler) miss(ctx context.Context, r *http.Request) *answer {
-	if wait := h.misses.count(r.RemoteAddr); wait > 0 {
+	if wait := h.misses.Wrong(r.RemoteAddr); wait > 0 {
 		return tooMany(wait)
 	}
 	contact, err := h.Store.Contact(ctx, developer.DefaultTeam)
