@@ -38,6 +38,8 @@ func refusalAdvice(reason string) string {
 		return "policy does not allow this model: choose another one in Codex, or change the policy"
 	case reason == "too_large":
 		return "the request is larger than the proxy's limit: start a new session, send less, or raise the limit"
+	case reason == "message_not_understood":
+		return "the client sent a WebSocket message that is no JSON object as text, names a member twice, or belongs to no request: real Codex sends none, so look at the client"
 	case reason == "proxy_unavailable":
 		return "the proxy could not keep its record or reach its store: 'codex-proxy doctor' says what is wrong"
 	case reason == "upstream_unreachable":
