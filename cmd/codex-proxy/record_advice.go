@@ -40,6 +40,8 @@ func refusalAdvice(reason string) string {
 		return "the proxy does not pass this method and path on: Codex does not need it, and what is stored at OpenAI is everybody's. The setting endpoints (--endpoints) opens more"
 	case reason == "too_large":
 		return "the request is larger than the proxy's limit: start a new session, send less, or raise the limit"
+	case reason == "message_not_understood":
+		return "the client sent a WebSocket message that is no JSON object as text, names a member twice, or belongs to no request: real Codex sends none, so look at the client"
 	case reason == "proxy_unavailable":
 		return "the proxy could not keep its record or reach its store: 'codex-proxy doctor' says what is wrong"
 	case reason == "upstream_unreachable":

@@ -38,7 +38,7 @@ func TestATokenHasOnlySoManyWebSocketsOpen(t *testing.T) {
 
 	closed := make(chan error, 1)
 	go func() {
-		_, _, err := idlest.Read(context.Background())
+		_, _, err := readOne(t, idlest)
 		closed <- err
 	}()
 	another, _, err := f.tryDial(f.token)
@@ -173,7 +173,7 @@ func TestWhatUpstreamDoesNotTakeIsNotTheDevelopersFault(t *testing.T) {
 	if err := c.Write(t.Context(), websocket.MessageText, []byte(large)); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = c.Read(t.Context())
+	_, _, err = readOne(t, c)
 	if websocket.CloseStatus(err) != websocket.StatusInternalError || !strings.Contains(err.Error(), "codex-proxy: OpenAI does not take what you send") {
 		t.Errorf("the client saw %v", err)
 	}
@@ -195,7 +195,7 @@ func TestUpstreamsReasonToTakeNoMorePassesOn(t *testing.T) {
 	})})
 	c := f.dial()
 	_ = c.Write(t.Context(), websocket.MessageText, []byte(create)) // the connection may be closed already
-	_, _, err := c.Read(t.Context())
+	_, _, err := readOne(t, c)
 	var closed websocket.CloseError
 	if !errors.As(err, &closed) || closed.Code != 4321 {
 		t.Errorf("the client saw %v", err)

@@ -24,7 +24,7 @@ const client, server = "client", "server"
 // next one is said.
 func converse(t *testing.T, o options, lines ...line) *fixture {
 	t.Helper()
-	says, heard := make(chan string), make(chan string)
+	says, heard := make(chan string, len(lines)), make(chan string, len(lines))
 	o.upstream = relay(t, func(ctx context.Context, c *websocket.Conn) {
 		go func() {
 			for text := range says {
@@ -45,18 +45,23 @@ func converse(t *testing.T, o options, lines ...line) *fixture {
 	for _, line := range lines {
 		if line.from == client {
 			send(t, c, line.text)
-			if got := <-heard; got != line.text {
-				t.Errorf("upstream got %s", got)
+			select {
+			case got := <-heard:
+				if got != line.text {
+					t.Errorf("upstream got %s", got)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatalf("upstream did not get %s", line.text)
 			}
 			continue
 		}
 		says <- line.text
-		if _, got, err := c.Read(t.Context()); err != nil || string(got) != line.text {
+		if _, got, err := readOne(t, c); err != nil || string(got) != line.text {
 			t.Fatalf("for %s the client got %s, %v", line.text, got, err)
 		}
 	}
 	close(says)
-	_, _, _ = c.Read(t.Context())
+	_, _, _ = readOne(t, c)
 	return f
 }
 
@@ -163,6 +168,14 @@ func TestAnEventIsOnRecordWithTheExchangeThatItBelongsTo(t *testing.T) {
 				delta("x"), ends("response.completed", "r1", "7"),
 			},
 			[]is{{completed, 7, []int{0, 1, 2, 3, 4, 5}}},
+		},
+		"what is late for one while the next waits": {
+			[]line{
+				asks("gpt-a", ""), created("r1", "gpt-a"), ends("response.completed", "r1", "7"), asks("gpt-a", ""),
+				{server, `{"type":"response.late","response_id":"r1"}`},
+				created("r2", "gpt-a"), ends("response.completed", "r2", "9"),
+			},
+			[]is{{completed, 7, []int{0, 1, 2}}, {completed, 9, []int{3, 5, 6}}, {completed, -1, []int{4}}},
 		},
 		"a response that begins by itself, after steering": {
 			[]line{

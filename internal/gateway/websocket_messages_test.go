@@ -130,7 +130,7 @@ func wasRefused(t *testing.T, c *websocket.Conn, form form) {
 	if err := c.Write(t.Context(), form.kind, []byte(form.text)); err != nil {
 		t.Fatal(err)
 	}
-	_, answer, err := c.Read(t.Context())
+	_, answer, err := readOne(t, c)
 	if form.code != 0 {
 		if websocket.CloseStatus(err) != form.code || !strings.Contains(err.Error(), "codex-proxy: ") || !strings.Contains(err.Error(), "(request ") {
 			t.Errorf("%s: the client saw %s, %v; want close code %d", form.name, answer, err, form.code)
@@ -216,7 +216,7 @@ func TestWhatUpstreamHearsOnAWebSocketIsOnRecord(t *testing.T) {
 func readToEnd(t *testing.T, c *websocket.Conn, kind string) {
 	t.Helper()
 	for {
-		_, message, err := c.Read(t.Context())
+		_, message, err := readOne(t, c)
 		if err != nil || openai.FrameType(message) == kind {
 			return
 		}
@@ -285,7 +285,7 @@ func TestAMessageOverTheLimitIsRefusedOnRecord(t *testing.T) {
 	f := newFixture(t, options{limits: func(l *gateway.Limits) { l.Frame = 1 << 20 }})
 	c := f.dial()
 	send(t, c, `{"type":"response.create","input":"`+strings.Repeat("x", 2<<20)+`"}`)
-	_, _, err := c.Read(t.Context())
+	_, _, err := readOne(t, c)
 	if websocket.CloseStatus(err) != websocket.StatusMessageTooBig || !strings.Contains(err.Error(), "codex-proxy: a message is larger than 1 MiB (request ") {
 		t.Errorf("the client saw %v, want close code 1009", err)
 	}

@@ -66,6 +66,13 @@ func readUntil(t *testing.T, c *websocket.Conn, types ...string) [][]byte {
 	}
 }
 
+// readOne reads one message, within a limit.
+func readOne(t *testing.T, c *websocket.Conn) (websocket.MessageType, []byte, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	return c.Read(ctx)
+}
+
 const create = `{"type":"response.create","model":"gpt-5.1-codex","input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"hello"}]}]}`
 
 func TestEachResponseCreateIsAnExchangeOfItsOwn(t *testing.T) {
