@@ -82,6 +82,9 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 			return nil, misuse("--public-url: %v", err)
 		}
 	}
+	if err := s.checkMemory(); err != nil {
+		return nil, err
+	}
 	endpoints, err := endpoint.Load(s.Endpoints)
 	if err != nil {
 		return nil, misuse("--endpoints: %v", err)
@@ -112,7 +115,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if err != nil {
 		return nil, err
 	}
-	conversations := redaction.NewConversations(rules, o.now)
+	conversations := redaction.NewConversations(rules, int(s.maxMemory()/conversationsPart), o.now)
 	if p.ledger, err = c.settings.openLedger(c.ctx); err != nil {
 		return nil, err
 	}
@@ -121,7 +124,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		return nil, err
 	}
 	// The spool's lock says that no other process writes here.
-	options := record.Options{Archive: archive, Ledger: p.ledger.Add, Log: o.log}
+	options := record.Options{Archive: archive, Ledger: p.ledger.Add, Log: o.log, BacklogBytes: int(s.maxMemory() / backlogPart)}
 	if bucket, ok := archive.(record.OpeningStore); ok {
 		p.openings = record.NewOpenings(bucket)
 	}
@@ -158,7 +161,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		Authenticator: &authenticator{developer.NewAuthenticator(p.developers, o.now), p.lastUsed, o.now},
 		Desk:          admission.NewDesk(p.ledger, o.now),
 		Recorder:      p.spool, BestEffort: s.Audit == "best-effort", Unrecorded: p.countUnrecorded,
-		Rate: p.book.Rate, Meter: meter, Log: o.log, Now: o.now,
+		Memory: s.memory(), Rate: p.book.Rate, Meter: meter, Log: o.log, Now: o.now,
 		WebSocket: s.WebSocket == "on", Limits: s.limits(),
 	})
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/memory"
 	"codex-proxy/internal/onboard/script"
 	"codex-proxy/internal/upstream"
 )
@@ -42,6 +43,7 @@ type serverSettings struct {
 	MaxFrame        int64         `help:"Largest WebSocket message, in MiB." default:"64" placeholder:"MIB"`
 	MaxSockets      int           `help:"Most WebSockets that one token may have open at once; 0 is no bound. At the limit the one that was idle for longest is closed, or, if all are at work, a new one is answered 426, so that Codex uses plain HTTP." default:"256" placeholder:"COUNT"`
 	MaxSearch       int64         `help:"Largest request body that is searched for secrets, in MiB, as sent and as decoded; a larger one is refused, unless secrets are only reported." default:"64" placeholder:"MIB"`
+	MaxMemory       int64         `help:"Most memory for all requests together, in MiB: bodies, messages and events that are held (five eighths), conversations that are remembered (a quarter), and what waits to be written to the log (an eighth). What finds no room waits for 10 s and is then refused with 503." default:"512" placeholder:"MIB"`
 	BodyIdle        time.Duration `help:"Longest pause within a request body." default:"1m" placeholder:"DURATION"`
 	AnswerIdle      time.Duration `help:"Longest pause within an answer, and longest silence of a WebSocket." default:"15m" placeholder:"DURATION"`
 	WriteTimeout    time.Duration `help:"Longest time a client may take to accept one piece of an answer." default:"1m" placeholder:"DURATION"`
@@ -73,6 +75,33 @@ func (s *serverSettings) limits() gateway.Limits {
 	limits.Sockets = s.MaxSockets
 	limits.BodyIdle, limits.AnswerIdle, limits.Write = s.BodyIdle, s.AnswerIdle, s.WriteTimeout
 	return limits
+}
+
+// What of the memory for all requests is for the conversations that are remembered
+// and for what waits to be written to the log; the rest is for what is held.
+const (
+	conversationsPart = 4
+	backlogPart       = 8
+)
+
+// maxMemory returns the memory for all requests together, in bytes.
+func (s *serverSettings) maxMemory() int64 { return s.MaxMemory << 20 }
+
+// memory returns the budget of the bodies, messages and events that are held.
+func (s *serverSettings) memory() *memory.Budget {
+	const patience = 10 * time.Second // Codex rides out 25 s of refusals
+	all := s.maxMemory()
+	return memory.NewBudget(all-all/conversationsPart-all/backlogPart, patience)
+}
+
+// checkMemory says what is wrong where one request alone could not be held: as it
+// was sent, decoded, and without its secrets.
+func (s *serverSettings) checkMemory() error {
+	if most := max(3*s.MaxSearch, s.MaxFrame); s.memory().Limit() < most<<20 {
+		return misuse("--max-memory %d leaves too little for one request of --max-search %d or --max-frame %d: give at least %d",
+			s.MaxMemory, s.MaxSearch, s.MaxFrame, (most*8+4)/5)
+	}
+	return nil
 }
 
 func (s *serverSettings) logger(c *console) *slog.Logger {

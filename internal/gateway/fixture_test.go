@@ -24,6 +24,7 @@ import (
 	"codex-proxy/internal/disk"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/memory"
 	"codex-proxy/internal/metrics"
 	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/record"
@@ -73,6 +74,10 @@ type options struct {
 	unsearched bool
 	// endpoints is the setting of that name.
 	endpoints string
+	// memory is the budget of all that is held, in bytes, and memoryWait how long
+	// what finds no room in it waits.
+	memory     int64
+	memoryWait time.Duration
 	// oldKey is the key in use until upstream refuses it.
 	oldKey string
 }
@@ -84,7 +89,7 @@ func (o *options) conversations(t *testing.T) *redaction.Conversations {
 		return nil
 	}
 	settings := must(redaction.ParseSettings([]byte(o.secrets)))
-	return redaction.NewConversations(must(redaction.New(settings, secrets.Key{1, 2, 3}, time.Now)), time.Now)
+	return redaction.NewConversations(must(redaction.New(settings, secrets.Key{1, 2, 3}, time.Now)), redaction.MaxRemembered, time.Now)
 }
 
 func newFixture(t *testing.T, o options) *fixture {
@@ -142,8 +147,9 @@ func newFixture(t *testing.T, o options) *fixture {
 		Conversations: o.conversations(t),
 		Authenticator: o.authenticator, Desk: admission.NewDesk(f, time.Now), Recorder: o.recorder,
 		BestEffort: o.bestEffort, Unrecorded: func(e exchange.Exchange) { _ = f.add(ctx, []exchange.Exchange{e}) },
-		Rate:  flatRate,
-		Meter: metrics.New(f.spool.Depth), Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: time.Now,
+		Rate:   flatRate,
+		Memory: memory.NewBudget(cmp.Or(o.memory, 512<<20), o.memoryWait),
+		Meter:  metrics.New(f.spool.Depth), Log: slog.New(slog.NewTextHandler(f.log, nil)), Now: time.Now,
 		WebSocket: !o.noWebSocket, Limits: limits,
 	})
 	watching, stop := context.WithCancel(context.Background())

@@ -29,6 +29,7 @@ import (
 	"codex-proxy/internal/admission"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/memory"
 	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
@@ -86,6 +87,9 @@ type Config struct {
 	Unrecorded func(exchange.Exchange)
 	// Rate prices an exchange.
 	Rate func(model, tier string, at time.Time, usage exchange.Usage) exchange.Cost
+
+	// Memory bounds what is held of all bodies, messages and events together.
+	Memory *memory.Budget
 
 	Meter Meter
 	Log   *slog.Logger

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -163,20 +162,6 @@ func (s *socket) run() {
 			s.goAwayWhenIdle()
 		}
 	}
-}
-
-// receive reads one message, of Limits.Frame bytes at the most. With errTooLong it
-// returns what it read.
-func (s *socket) receive(ctx context.Context, c *websocket.Conn) (websocket.MessageType, []byte, error) {
-	kind, reader, err := c.Reader(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	message, err := io.ReadAll(io.LimitReader(reader, s.g.Limits.Frame+1))
-	if err == nil && int64(len(message)) > s.g.Limits.Frame {
-		err = errTooLong
-	}
-	return kind, message, err
 }
 
 func (s *socket) toClient(kind websocket.MessageType, message []byte) error {

@@ -38,16 +38,18 @@ type message struct {
 // upstream sees it: a response.create begins an exchange, another message belongs
 // to one. What is refused, or not understood, is answered here and goes no further.
 func (s *socket) fromClient(ctx context.Context) error {
+	in := s.inbox(s.down)
+	defer in.lease.Release()
 	for {
-		kind, raw, err := s.receive(ctx, s.down)
-		if err != nil && !errors.Is(err, errTooLong) {
+		kind, raw, err := in.next(ctx)
+		if err != nil && !errors.Is(err, errTooLong) && noRoom(err) == nil {
 			return err
 		}
 		s.silence.Reset(s.g.Limits.AnswerIdle)
 		if !s.work() {
 			return errMadeRoom
 		}
-		if err := s.handle(s.understand(kind, raw, err != nil)); err != nil {
+		if err := s.handle(s.understand(kind, raw, err)); err != nil {
 			return err
 		}
 		s.rest()
@@ -71,19 +73,23 @@ func (s *socket) rest() {
 	s.rested()
 }
 
-// understand reads a message and searches it for secrets.
-func (s *socket) understand(kind websocket.MessageType, raw []byte, tooLong bool) *message {
+// understand reads a message and searches it for secrets. With an error there is
+// only a part of it.
+func (s *socket) understand(kind websocket.MessageType, raw []byte, err error) *message {
 	now := s.g.Now()
 	m := &message{
 		id: exchange.NewID(now), began: now, kind: kind, fields: openai.NewRequestFields(), received: len(raw),
 	}
-	if tooLong { // and so there is only a part of it
+	if no := noRoom(err); no != nil {
+		m.unclear, m.code, m.closing, m.no = true, websocket.StatusTryAgainLater, "no room in memory for a message just now; try again", no
+		return m
+	}
+	if err != nil {
 		limit := s.g.Limits.Frame >> 20
 		m.unclear, m.code, m.closing = true, websocket.StatusMessageTooBig, fmt.Sprintf("a message is larger than %d MiB", limit)
 		m.no = refusal.Request("too_large", fmt.Sprintf("the WebSocket message is larger than the %d MiB that the proxy lets through. Send less, for instance fewer images.", limit))
 		return m
 	}
-	var err error
 	if kind == websocket.MessageText {
 		m.fields, err = openai.ReadMessage(raw)
 		m.asked = openai.ReadRequest(m.fields)

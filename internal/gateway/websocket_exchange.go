@@ -77,7 +77,7 @@ func (m *message) line() []byte {
 	if m == nil || m.text == nil {
 		return nil
 	}
-	return append(slices.Clip(m.text), '\n')
+	return append(m.text, '\n') // behind what is read of it
 }
 
 // count notes a message of the client's that goes on record.

@@ -13,8 +13,16 @@ import (
 
 // fromUpstream relays what upstream sends.
 func (s *socket) fromUpstream(ctx context.Context) error {
+	in := s.inbox(s.up)
+	defer in.lease.Release()
 	for {
-		kind, event, err := s.receive(ctx, s.up)
+		kind, event, err := in.next(ctx)
+		if noRoom(err) != nil {
+			return &hangUp{
+				code: websocket.StatusTryAgainLater, words: "no room in memory for a message of OpenAI's just now; try again",
+				outcome: exchange.Interrupted, origin: exchange.OriginProxy,
+			}
+		}
 		if errors.Is(err, errTooLong) {
 			return &hangUp{
 				code: websocket.StatusMessageTooBig, words: fmt.Sprintf("a message of OpenAI's is larger than %d MiB", s.g.Limits.Frame>>20),

@@ -20,7 +20,7 @@ func TestWhatIsAllowedLaterHoldsForConversationsThatBeginLater(t *testing.T) {
 		return r
 	}
 	now := noon
-	c := NewConversations(open(nil, now), func() time.Time { return now })
+	c := NewConversations(open(nil, now), MaxRemembered, func() time.Time { return now })
 	found := func(session string) int {
 		t.Helper()
 		return len(check(t, c.Of("alice@example.com", "core", session), body("use "+github), true).Findings)

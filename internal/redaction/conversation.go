@@ -38,15 +38,15 @@ const (
 	// generation is how long a conversation is remembered that goes silent, at
 	// least; twice that at the most.
 	generation = 12 * time.Hour
-	// maxRemembered bounds what all conversations take, in bytes. One of them may
-	// take a 16th of it.
-	maxRemembered = 256 << 20
+	// MaxRemembered is the usual bound of what all conversations take, in bytes.
+	MaxRemembered = 128 << 20
 )
 
-// NewConversations returns what remembers conversations under rules, and tells
-// the time by now (time.Now, outside tests).
-func NewConversations(rules *Rules, now func() time.Time) *Conversations {
-	c := &Conversations{now: now, limit: maxRemembered, young: newGeneration(now()), old: newGeneration(now())}
+// NewConversations returns what remembers conversations under rules, in about so
+// many bytes, of which one conversation may take a 16th. It tells the time by now
+// (time.Now, outside tests).
+func NewConversations(rules *Rules, maxBytes int, now func() time.Time) *Conversations {
+	c := &Conversations{now: now, limit: maxBytes, young: newGeneration(now()), old: newGeneration(now())}
 	c.rules.Store(rules)
 	return c
 }

@@ -220,7 +220,7 @@ func body(items ...string) []byte {
 }
 
 func conversations(t *testing.T, toml string) *Conversations {
-	return NewConversations(rulesOf(t, toml), at(noon))
+	return NewConversations(rulesOf(t, toml), MaxRemembered, at(noon))
 }
 
 func check(t *testing.T, talk *Conversation, text []byte, developer bool) Checked {
@@ -271,7 +271,7 @@ func TestAConversationIsItsDevelopersAlone(t *testing.T) {
 
 func TestASilentConversationIsForgotten(t *testing.T) {
 	now := noon
-	c := NewConversations(rulesOf(t, ``), func() time.Time { return now })
+	c := NewConversations(rulesOf(t, ``), MaxRemembered, func() time.Time { return now })
 	first := c.Of("alice@example.com", "core", "s")
 	now = now.Add(generation + time.Second)
 	if c.Of("alice@example.com", "core", "s") != first {

@@ -27,6 +27,7 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
 	"codex-proxy/internal/ledger"
+	"codex-proxy/internal/memory"
 	"codex-proxy/internal/metrics"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
@@ -81,8 +82,9 @@ func newFixture(t testing.TB) *fixture {
 	key := must(upstream.NewKey("sk-only-for-upstream"))
 	limits := gateway.DefaultLimits()
 	g := gateway.New(gateway.Config{
+		Memory:   memory.NewBudget(512<<20, time.Second),
 		Upstream: must(url.Parse(api.URL + "/v1")), Key: func() upstream.Key { return key }, Transport: transport,
-		Conversations: redaction.NewConversations(must(redaction.New(must(redaction.ParseSettings(nil)), secrets.Key{1, 2, 3}, time.Now)), time.Now),
+		Conversations: redaction.NewConversations(must(redaction.New(must(redaction.ParseSettings(nil)), secrets.Key{1, 2, 3}, time.Now)), redaction.MaxRemembered, time.Now),
 		Authenticator: developer.NewAuthenticator(developers, time.Now), Desk: admission.NewDesk(f.ledger, time.Now), Recorder: spool,
 		Rate: func(_, _ string, _ time.Time, u exchange.Usage) exchange.Cost {
 			return exchange.Cost{State: exchange.CostPriced, Nanos: u.Total * 1000}
