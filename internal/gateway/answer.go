@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/openai"
 	"codex-proxy/internal/record"
-	"codex-proxy/internal/refusal"
 )
 
 // answer is the way back: upstream's bytes to the client, and what they mean to
@@ -23,13 +23,16 @@ type answer struct {
 	a       *attempt
 	w       http.ResponseWriter
 	control *http.ResponseController
-	decoder *contentcoding.Decoder
+	decoder *contentcoding.Decoder // nil when the answer is not coded, or over
+	coded   bool
 
 	// events says that the answer is a stream of events.
 	events bool
 	// restored puts the secrets back into what the client gets; nil if there is
 	// nothing to look for.
 	restored *restoration
+	// half says that upstream answered a request of which the client had not sent all.
+	half bool
 	// received is how many bytes upstream has sent.
 	received int64
 
@@ -53,7 +56,7 @@ func (a *attempt) beginAnswer(w http.ResponseWriter, response *http.Response) *a
 
 	coding := response.Header.Get("Content-Encoding")
 	if coding != "" {
-		an.decoder, _ = contentcoding.NewDecoder(coding, a.g.Limits.Body, an.meaning)
+		an.decoder, an.coded = contentcoding.NewDecoder(coding, a.g.Limits.Body, an.meaning)
 	}
 	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if coding == "" || an.decoder != nil {
@@ -101,6 +104,7 @@ var errClientWrite = errors.New("write to the client")
 func (an *answer) stream(ctx context.Context, cancel context.CancelCauseFunc, response *http.Response) error {
 	silence := time.AfterFunc(an.a.g.Limits.AnswerIdle, func() { cancel(errSilent) })
 	defer silence.Stop()
+	defer func() { _ = an.finishDecoding() }() // however it ends, or its goroutine stays
 	pool := &an.a.g.buffers.small
 	if !an.events && (response.ContentLength < 0 || response.ContentLength > smallBuffer) {
 		pool = &an.a.g.buffers.large
@@ -122,11 +126,14 @@ func (an *answer) stream(ctx context.Context, cancel context.CancelCauseFunc, re
 				return err
 			}
 		}
+		if err == io.EOF && ctx.Err() != nil && !an.hasEnded() && an.received != response.ContentLength {
+			// Upstream noticed that it was hung up on, and ended in good order.
+			err = context.Cause(ctx)
+		}
 		if err == io.EOF {
 			return an.finish(ctx, response)
 		}
 		if err != nil {
-			_ = an.finishDecoding()
 			_ = an.give(an.restored.rest()) // the answer has broken off either way
 			return fmt.Errorf("read upstream's answer: %w", err)
 		}
@@ -160,7 +167,6 @@ func (an *answer) give(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	_ = an.control.SetWriteDeadline(time.Now().Add(an.a.g.Limits.Write)) // not every connection has one
 	_, err := an.w.Write(p)
 	if err == nil {
 		err = an.control.Flush()
@@ -198,7 +204,9 @@ func (an *answer) finishDecoding() error {
 	if an.decoder == nil {
 		return nil
 	}
-	if err := an.decoder.Close(); err != nil {
+	err := an.decoder.Close()
+	an.decoder = nil
+	if err != nil {
 		an.a.g.Log.Warn("answer cannot be decoded for its record", "id", an.a.e.ID, "error", err)
 		if an.a.record != nil {
 			an.a.record.ResponseIncomplete(err.Error())
@@ -210,20 +218,25 @@ func (an *answer) finishDecoding() error {
 }
 
 // conclude tells how the exchange ended.
-func (a *attempt) conclude(ctx context.Context, response *http.Response, an *answer, err error, no *refusal.Refusal) {
+func (a *attempt) conclude(ctx context.Context, response *http.Response, an *answer, body *requestBody, err error) {
+	no := body.detach()
 	var said openai.Answer
 	if a.watch != nil {
 		said = a.watch.Answer()
 	}
-	switch outcome, origin, why, endedHere := endOf(ctx); {
+	switch outcome, origin, why, endedHere := body.endOf(ctx); {
 	case no != nil: // the body broke a rule after upstream had begun to answer
 		a.refuse(no)
 	case errors.Is(err, errNotOnDisk):
 		a.ended(exchange.Interrupted, exchange.OriginProxy, err.Error())
+	case an.half && !an.hasEnded():
+		a.ended(outcome, origin, why)
 	case err == nil && response.StatusCode >= 400, said.Failed() && an.hasEnded():
 		a.ended(exchange.Failed, exchange.OriginOpenAI, failure(response, said))
 	case an.hasEnded(): // Codex hangs up as soon as it has the last event
 		a.ended(exchange.Completed, "", "")
+	case errors.Is(err, errClientWrite) && errors.Is(err, os.ErrDeadlineExceeded) && origin != exchange.OriginProxy:
+		a.ended(exchange.ClientCancelled, exchange.OriginClient, "the client took no more of the answer for longer than the limit")
 	case endedHere:
 		a.ended(outcome, origin, why)
 	case errors.Is(err, errClientWrite):

@@ -218,6 +218,10 @@ func endOf(ctx context.Context) (outcome exchange.Outcome, origin exchange.Origi
 	}
 }
 
+// isClientsEnd reports whether a stream's context ended with the client's request,
+// and not by the proxy.
+func isClientsEnd(ctx context.Context) bool { return errors.Is(context.Cause(ctx), context.Canceled) }
+
 func facts(e exchange.Exchange) []any {
 	list := []any{
 		"id", e.ID, "developer", e.Developer, "team", e.Team, "token", e.TokenID, "session", e.Session,

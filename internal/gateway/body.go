@@ -7,14 +7,15 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"codex-proxy/internal/admission"
 	"codex-proxy/internal/contentcoding"
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/openai"
 	"codex-proxy/internal/refusal"
 )
@@ -31,12 +32,9 @@ const (
 // it means to the record, piece by piece. The transport reads it on a goroutine
 // of its own, which may outlive the answer; detach parts the two.
 type requestBody struct {
-	a       *attempt
-	source  io.ReadCloser
-	control *http.ResponseController
-	limit   int64
-	// whole says that the source is in memory already: no client is waited for.
-	whole bool
+	a      *attempt
+	source io.ReadCloser
+	limit  int64
 	// cancel ends the exchange for a reason that a failing Read alone would not
 	// tell.
 	cancel context.CancelCauseFunc
@@ -51,6 +49,9 @@ type requestBody struct {
 	// transport.
 	reading sync.Mutex
 	taken   bool
+	// begun says that the client has sent something, broken why no more will come.
+	begun  atomic.Bool
+	broken atomic.Pointer[error]
 
 	mu       sync.Mutex
 	detached bool
@@ -65,11 +66,8 @@ type requestBody struct {
 
 // newRequestBody wraps the request's body. A coding that is not known is kept
 // in the record as it is.
-func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc, whole bool) *requestBody {
-	b := &requestBody{
-		a: a, source: r.Body, control: http.NewResponseController(w),
-		limit: a.g.Limits.Body, whole: whole, cancel: cancel,
-	}
+func newRequestBody(a *attempt, r *http.Request, cancel context.CancelCauseFunc) *requestBody {
+	b := &requestBody{a: a, source: r.Body, limit: a.g.Limits.Body, cancel: cancel}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" {
 		b.decoder, _ = contentcoding.NewDecoder(coding, a.g.Limits.Body, b.meaning)
 	}
@@ -165,21 +163,19 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // read reads from the client, within the limits, and keeps what it read.
 func (b *requestBody) read(p []byte) (int, error) {
-	if !b.deadline(time.Now().Add(b.a.g.Limits.BodyIdle)) {
-		return 0, errFinished
-	}
 	n, err := b.source.Read(p)
+	b.begun.Store(true)
 	if err != nil {
 		b.ended = err
-		b.deadline(time.Time{})
 	}
 	if err != nil && err != io.EOF {
-		var timeout interface{ Timeout() bool }
-		if errors.As(err, &timeout) && timeout.Timeout() {
-			b.cancel(errBodyIdle)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errBodyIdle
+			b.cancel(err)
 		}
 		err = fmt.Errorf("%w: %w", errClientBody, err)
 		b.ended = err
+		b.broken.Store(&err)
 	}
 
 	b.mu.Lock()
@@ -230,18 +226,24 @@ func (b *requestBody) isThrough() bool {
 	return b.through
 }
 
-// deadline sets until when the client must send more, unless the exchange is
-// over: the connection then belongs to the next one.
-func (b *requestBody) deadline(at time.Time) (ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.detached {
-		return false
+// hasBegun reports whether something of the body has come.
+func (b *requestBody) hasBegun() bool { return b.begun.Load() }
+
+// isBroken reports whether the client did not send all of the body.
+func (b *requestBody) isBroken() bool { return b.broken.Load() != nil }
+
+// endOf is endOf for an exchange that this body belongs to: what looks like a client
+// that went away may be one that paused for too long.
+func (b *requestBody) endOf(ctx context.Context) (outcome exchange.Outcome, origin exchange.Origin, why string, ok bool) {
+	outcome, origin, why, ok = endOf(ctx)
+	if ok && isClientsEnd(ctx) {
+		b.reading.Lock() // over HTTP/1.1 a pause ends the context just before the read
+		defer b.reading.Unlock()
 	}
-	if !b.whole {
-		_ = b.control.SetReadDeadline(at) // not every connection has one
+	if err := b.broken.Load(); err != nil && origin != exchange.OriginProxy {
+		return exchange.ClientCancelled, exchange.OriginClient, (*err).Error(), true
 	}
-	return true
+	return outcome, origin, why, ok
 }
 
 func (b *requestBody) refuseLocked(no *refusal.Refusal) error {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -78,11 +77,11 @@ func (a *attempt) keepRefused(held *heldBody) {
 // breakOff notes that the client's body did not come whole. What came of it was
 // not searched, so it is not recorded either.
 func (a *attempt) breakOff(ctx context.Context, err error) {
-	if outcome, origin, why, ended := endOf(ctx); ended {
-		a.ended(outcome, origin, why)
-		return
+	outcome, origin, why, ended := endOf(ctx)
+	if !ended || errors.Is(err, errBodyIdle) { // over HTTP/1.1 the pause ends the context too
+		outcome, origin, why = exchange.ClientCancelled, exchange.OriginClient, err.Error()
 	}
-	a.ended(exchange.ClientCancelled, exchange.OriginClient, err.Error())
+	a.ended(outcome, origin, why)
 }
 
 // admit asks the desk; a ledger that cannot answer is an outage, not a no.
@@ -98,49 +97,57 @@ func (g *Gateway) admit(ctx context.Context, who developer.Identity, e exchange.
 // forward sends the request upstream and streams the answer back. It reports
 // whether the client has a whole answer, be it upstream's or a refusal.
 func (a *attempt) forward(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter, r *http.Request, target *url.URL, who developer.Identity, held *heldBody) (whole bool) {
-	body := newRequestBody(a, w, r, cancel, held != nil)
-	refuse := func(no *refusal.Refusal) bool {
+	body := newRequestBody(a, r, cancel)
+	if no := body.judge(who, r); no != nil {
+		body.detach()
 		a.refuse(no)
 		a.answerRefusal(w, r, no)
 		return true
 	}
-	if no := body.judge(who, r); no != nil {
-		body.detach()
-		return refuse(no)
-	}
 
 	called := a.g.Now()
 	a.e.AddedMicros = called.Sub(a.began).Microseconds()
-	response, err := a.call(ctx, w, r, target, body, held)
+	c := &call{a: a, w: w, r: r, target: target, body: body, held: held}
+	response, err := c.do(ctx)
 	if err != nil {
-		no := body.detach()
-		if no != nil {
-			return refuse(no)
-		}
-		if outcome, origin, why, ended := endOf(ctx); ended {
-			if isStopped(ctx) {
-				stop := stopRefusal()
-				a.e.Status = stop.Status
-				a.answerRefusal(w, r, stop)
-			}
-			a.ended(outcome, origin, why)
-			return isStopped(ctx)
-		}
-		if errors.Is(err, errClientBody) {
-			a.ended(exchange.ClientCancelled, exchange.OriginClient, err.Error())
-			return false
-		}
-		a.g.Log.ErrorContext(ctx, "upstream cannot be reached", "id", a.e.ID, "error", err)
-		refuse(refusal.UpstreamUnreachable(fmt.Sprintf("OpenAI (%s) could not be reached: %s. Your request was not answered; try again.", target.Host, reasonOf(err))))
-		a.ended(exchange.UpstreamError, exchange.OriginProxy, "upstream unreachable: "+err.Error())
-		return true
+		return a.unanswered(ctx, w, r, body, err)
 	}
 	a.g.Meter.UpstreamAnswered(a.g.since(called))
 	defer response.Body.Close()
 
 	answer := a.beginAnswer(w, response)
+	answer.half = body.isBroken() // upstream may answer what it has of it
 	err = answer.stream(ctx, cancel, response)
-	no := body.detach()
-	a.conclude(ctx, response, answer, err, no)
+	a.conclude(ctx, response, answer, body, err)
 	return err == nil || isStopped(ctx) && answer.sayStopped() == nil
+}
+
+// unanswered ends an exchange that upstream gave no answer to. It reports whether
+// the client has one, which is the proxy's.
+func (a *attempt) unanswered(ctx context.Context, w http.ResponseWriter, r *http.Request, body *requestBody, err error) bool {
+	if no := body.detach(); no != nil {
+		a.refuse(no)
+		a.answerRefusal(w, r, no)
+		return true
+	}
+	if outcome, origin, why, ended := body.endOf(ctx); ended {
+		if isStopped(ctx) {
+			stop := stopRefusal()
+			a.e.Status = stop.Status
+			a.answerRefusal(w, r, stop)
+		}
+		a.ended(outcome, origin, why)
+		return isStopped(ctx)
+	}
+	a.g.Log.ErrorContext(ctx, "upstream was not reached", "id", a.e.ID, "error", err)
+	no := upstreamRefusal(a.g.Upstream.Host, err)
+	a.refuse(no)
+	a.answerRefusal(w, r, no)
+	switch {
+	case errors.Is(err, errSwitched):
+		a.ended(exchange.UpstreamError, exchange.OriginOpenAI, err.Error())
+	case no.Status == http.StatusBadGateway:
+		a.ended(exchange.UpstreamError, exchange.OriginProxy, "upstream unreachable: "+err.Error())
+	}
+	return true
 }

@@ -10,9 +10,9 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"codex-proxy/internal/contentcoding"
@@ -196,8 +196,11 @@ var errTooLong = errors.New("the body is too long")
 // readWhole reads a request's body into memory, as far as Limits.Search. With
 // errTooLong it returns what it read.
 func (g *Gateway) readWhole(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	d := &deadline{control: http.NewResponseController(w)}
-	defer context.AfterFunc(ctx, d.pass)()
+	defer context.AfterFunc(ctx, func() {
+		if !isClientsEnd(ctx) { // for then the read has ended by itself
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every connection has one
+		}
+	})()
 	const trusted = 1 << 20 // bytes for which a client's word is taken
 	body := make([]byte, 0, min(max(r.ContentLength, 0), trusted)+512)
 	for {
@@ -205,48 +208,21 @@ func (g *Gateway) readWhole(ctx context.Context, w http.ResponseWriter, r *http.
 			left := min(r.ContentLength, g.Limits.Search) - int64(len(body))
 			body = slices.Grow(body, max(int(left), len(body)/2)+512)
 		}
-		d.set(time.Now().Add(g.Limits.BodyIdle))
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case int64(len(body)) > g.Limits.Search:
-			d.set(time.Time{})
 			return body, errTooLong
 		case err == io.EOF:
-			d.set(time.Time{})
 			return body, nil
-		case err != nil && ctx.Err() != nil:
+		case err != nil && ctx.Err() != nil && !isClientsEnd(ctx):
 			return body, context.Cause(ctx)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return body, errBodyIdle
 		case err != nil:
-			var timeout interface{ Timeout() bool }
-			if errors.As(err, &timeout) && timeout.Timeout() {
-				return body, errBodyIdle
-			}
 			return body, fmt.Errorf("%w: %w", errClientBody, err)
 		}
 	}
-}
-
-// deadline is until when a client must send more. Once it has passed it stays so.
-type deadline struct {
-	mu      sync.Mutex
-	control *http.ResponseController
-	passed  bool
-}
-
-func (d *deadline) set(at time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.passed {
-		_ = d.control.SetReadDeadline(at) // not every connection has one
-	}
-}
-
-func (d *deadline) pass() {
-	d.set(time.Unix(1, 0))
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.passed = true
 }
 
 // decoded returns what a body in a content coding means.
