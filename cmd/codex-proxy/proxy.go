@@ -18,6 +18,7 @@ import (
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/httpserver"
 	"codex-proxy/internal/ledger"
 	"codex-proxy/internal/metrics"
 	"codex-proxy/internal/onboard/invite"
@@ -47,6 +48,7 @@ type proxy struct {
 	invites    http.Handler
 	signIn     http.Handler
 	console    http.Handler // nil where there is none
+	clients    httpserver.Limits
 	options    proxyOptions
 
 	stop    context.CancelFunc
@@ -72,6 +74,7 @@ type proxyOptions struct {
 // what runs beside the exchanges. Close ends it.
 func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err error) {
 	p := &proxy{log: o.log, upstream: o.upstream, now: o.now, options: o}
+	p.clients = httpserver.Limits{BodyIdle: s.BodyIdle, Write: s.WriteTimeout}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.closeStores())

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"runtime"
 	"time"
 
 	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/httpserver"
 	"codex-proxy/internal/memory"
 	"codex-proxy/internal/onboard/script"
 	"codex-proxy/internal/upstream"
@@ -73,7 +73,7 @@ func (s *serverSettings) limits() gateway.Limits {
 	limits := gateway.DefaultLimits()
 	limits.Body, limits.Frame, limits.Search = s.MaxBody<<20, s.MaxFrame<<20, s.MaxSearch<<20
 	limits.Sockets = s.MaxSockets
-	limits.BodyIdle, limits.AnswerIdle, limits.Write = s.BodyIdle, s.AnswerIdle, s.WriteTimeout
+	limits.AnswerIdle, limits.Write = s.AnswerIdle, s.WriteTimeout
 	return limits
 }
 
@@ -172,14 +172,7 @@ func (p *proxy) serve(ctx context.Context, listener net.Listener, grace time.Dur
 	if runtime.GOMAXPROCS(0) == 1 {
 		runtime.GOMAXPROCS(2)
 	}
-	server := &http.Server{
-		Handler:                      p.handler(),
-		ReadHeaderTimeout:            10 * time.Second,
-		IdleTimeout:                  2 * time.Minute,
-		MaxHeaderBytes:               256 << 10,
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
-	}
+	server := httpserver.New(p.handler(), p.clients, p.log)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	p.log.Info("codex-proxy is serving", "address", listener.Addr().String(), "upstream", p.upstream.String(), "version", version)

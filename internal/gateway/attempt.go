@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/memory"
 	"codex-proxy/internal/openai"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
@@ -32,14 +34,16 @@ type attempt struct {
 	talk *redaction.Conversation
 	// restorer puts its secrets back into the answer; nil until there is one.
 	restorer *secrets.Restorer
+	// memory is the room that what is held for it takes in the budget.
+	memory *memory.Lease
 	// progress is what can be seen of it meanwhile.
 	progress *progress
 	// over is when its last event came, where it is closed later than that.
 	over time.Time
 	// unspent says that upstream was asked for nothing, or did not take it.
 	unspent bool
-	// unanswered says that upstream had the whole request and no answer came.
-	unanswered bool
+	// lost says that upstream had the whole request and no answer came.
+	lost bool
 }
 
 // openRecord opens the exchange's record, durably, with the request's body where that
@@ -151,7 +155,7 @@ func (a *attempt) close() {
 	if a.restorer != nil {
 		a.e.UnknownPlaceholders = len(a.restorer.Unknown())
 	}
-	account(&a.e, answer, a.unanswered, a.estimateInput)
+	account(&a.e, answer, a.lost, a.estimateInput)
 	if a.unspent && !answer.HasUsage {
 		a.e.Usage = exchange.Usage{State: exchange.UsageNone}
 	}
@@ -190,14 +194,15 @@ var errUnasked = errors.New("upstream began this answer by itself")
 
 // turnAway answers a request that got no further than the door. It is put on
 // record when it is known whose it was; strangers are only counted and logged,
-// so that nobody can fill the archive from outside.
+// so that nobody can fill the archive from outside. Their paths are not logged, as
+// they were not searched for secrets.
 func (g *Gateway) turnAway(w http.ResponseWriter, r *http.Request, e exchange.Exchange, began time.Time, no *refusal.Refusal) {
 	a := &attempt{g: g, e: e, began: began}
 	a.refuse(no)
 	if e.Developer == "" {
 		no.Answer(w, e.ID, fromCodex(r.Header))
 		g.Log.InfoContext(r.Context(), "request refused", "id", e.ID, "reason", no.Reason, "status", no.Status,
-			"method", e.Method, "path", e.Path, "remote", r.RemoteAddr)
+			"endpoint", endpoint.Of(e.Method, apiPath(r)).Path, "remote", r.RemoteAddr)
 		return
 	}
 	// A refusal that cannot be recorded is still a refusal.
@@ -239,7 +244,7 @@ func endOf(ctx context.Context) (outcome exchange.Outcome, origin exchange.Origi
 	var cut *cutOff
 	var by *stopped
 	switch {
-	case errors.As(cause, &cut), errors.As(cause, &by), errors.Is(cause, errShutdown), errors.Is(cause, errNotOnDisk), errors.Is(cause, ErrDeadline):
+	case errors.As(cause, &cut), errors.As(cause, &by), errors.Is(cause, errShutdown), errors.Is(cause, errNotOnDisk), errors.Is(cause, errNoRoom), errors.Is(cause, ErrDeadline):
 		return exchange.Interrupted, exchange.OriginProxy, cause.Error(), true
 	case errors.Is(cause, errSilent):
 		return exchange.UpstreamError, exchange.OriginProxy, "upstream was silent for longer than the limit", true
@@ -249,6 +254,10 @@ func endOf(ctx context.Context) (outcome exchange.Outcome, origin exchange.Origi
 		return exchange.ClientCancelled, exchange.OriginClient, "the client went away", true
 	}
 }
+
+// isClientsEnd reports whether a stream's context ended with the client's request,
+// and not by the proxy.
+func isClientsEnd(ctx context.Context) bool { return errors.Is(context.Cause(ctx), context.Canceled) }
 
 func facts(e exchange.Exchange) []any {
 	list := []any{

@@ -7,14 +7,15 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"codex-proxy/internal/admission"
 	"codex-proxy/internal/contentcoding"
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/openai"
 	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/refusal"
@@ -34,12 +35,10 @@ const (
 type requestBody struct {
 	a       *attempt
 	source  io.ReadCloser
-	control *http.ResponseController
 	trailer http.Header // filled at the source's end
 	limit   int64
-	// whole says that the source is in memory already: no client is waited for.
-	// recorded says that it is on record already.
-	whole, recorded bool
+	// recorded says that all of it is on record already.
+	recorded bool
 	// length is how many bytes there are; negative when that is not known.
 	length int64
 	// cancel ends the exchange for a reason that a failing Read alone would not
@@ -56,6 +55,9 @@ type requestBody struct {
 	// transport.
 	reading sync.Mutex
 	taken   bool
+	// begun says that the client has sent something, broken why no more will come.
+	begun  atomic.Bool
+	broken atomic.Pointer[error]
 
 	mu       sync.Mutex
 	detached bool
@@ -70,10 +72,10 @@ type requestBody struct {
 
 // newRequestBody wraps the request's body. A coding that is not known is kept
 // in the record as it is.
-func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel context.CancelCauseFunc, held *heldBody) *requestBody {
+func newRequestBody(a *attempt, r *http.Request, cancel context.CancelCauseFunc, held *heldBody) *requestBody {
 	b := &requestBody{
-		a: a, source: r.Body, control: http.NewResponseController(w), trailer: r.Trailer, length: r.ContentLength,
-		limit: a.g.Limits.Body, whole: held != nil, recorded: held.decoded() != nil, cancel: cancel,
+		a: a, source: r.Body, trailer: r.Trailer, length: r.ContentLength,
+		limit: a.g.Limits.Body, recorded: held.decoded() != nil, cancel: cancel,
 	}
 	if b.recorded {
 		a.progress.named(openai.ReadRequest(a.asked).Model)
@@ -110,11 +112,10 @@ func (b *requestBody) judge(who developer.Identity, r *http.Request) *refusal.Re
 	if r.Header.Get("Content-Encoding") != "" && b.decoder == nil && !b.recorded {
 		return refusal.Request("model_not_allowed", "your team may use certain models only, and the model of a body in this content coding cannot be judged. Send plain JSON.")
 	}
+	b.judged = &who
 	if b.recorded {
-		b.judged = &who
 		return b.verdict(r)
 	}
-	b.judged = &who
 	within := judgeWithin
 	if b.decoder != nil {
 		within = judgeCodedWithin
@@ -177,22 +178,20 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // read reads from the client, within the limits, and keeps what it read.
 func (b *requestBody) read(p []byte) (int, error) {
-	if !b.deadline(time.Now().Add(b.a.g.Limits.BodyIdle)) {
-		return 0, errFinished
-	}
 	n, err := b.source.Read(p)
+	b.begun.Store(true)
 	if err != nil {
 		b.ended = err
-		b.deadline(time.Time{})
 		dropTrailers(b.trailer)
 	}
 	if err != nil && err != io.EOF {
-		var timeout interface{ Timeout() bool }
-		if errors.As(err, &timeout) && timeout.Timeout() {
-			b.cancel(errBodyIdle)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errBodyIdle
+			b.cancel(err)
 		}
 		err = fmt.Errorf("%w: %w", errClientBody, err)
 		b.ended = err
+		b.broken.Store(&err)
 	}
 
 	b.mu.Lock()
@@ -265,6 +264,17 @@ func (b *requestBody) takeRest() {
 	}
 }
 
+// letGo forgets the source if all of it was read.
+func (b *requestBody) letGo() bool {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if !b.isThrough() {
+		return false
+	}
+	b.source = http.NoBody
+	return true
+}
+
 // isThrough reports whether all of the body is on record.
 func (b *requestBody) isThrough() bool {
 	b.mu.Lock()
@@ -272,18 +282,24 @@ func (b *requestBody) isThrough() bool {
 	return b.through || b.recorded && b.taken
 }
 
-// deadline sets until when the client must send more, unless the exchange is
-// over: the connection then belongs to the next one.
-func (b *requestBody) deadline(at time.Time) (ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.detached {
-		return false
+// hasBegun reports whether something of the body has come.
+func (b *requestBody) hasBegun() bool { return b.begun.Load() }
+
+// isBroken reports whether the client did not send all of the body.
+func (b *requestBody) isBroken() bool { return b.broken.Load() != nil }
+
+// endOf is endOf for an exchange that this body belongs to: what looks like a client
+// that went away may be one that paused for too long.
+func (b *requestBody) endOf(ctx context.Context) (outcome exchange.Outcome, origin exchange.Origin, why string, ok bool) {
+	outcome, origin, why, ok = endOf(ctx)
+	if ok && isClientsEnd(ctx) {
+		b.reading.Lock() // over HTTP/1.1 a pause ends the context just before the read
+		defer b.reading.Unlock()
 	}
-	if !b.whole {
-		_ = b.control.SetReadDeadline(at) // not every connection has one
+	if err := b.broken.Load(); err != nil && origin != exchange.OriginProxy {
+		return exchange.ClientCancelled, exchange.OriginClient, (*err).Error(), true
 	}
-	return true
+	return outcome, origin, why, ok
 }
 
 func (b *requestBody) refuseLocked(no *refusal.Refusal) error {

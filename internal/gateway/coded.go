@@ -34,11 +34,13 @@ func codingOf(h http.Header) (string, error) {
 	return coding, nil
 }
 
-// decoded returns what a body in a content coding means.
-func decoded(coding string, sent []byte, limit int64) ([]byte, error) {
+// decoded returns what a body in a content coding means. It asks for room for so
+// many bytes before it takes them.
+func decoded(coding string, sent []byte, limit int64, room func(size int) error) ([]byte, error) {
 	if coding == "" {
 		return sent, nil
 	}
+	limit = maxUnfolded(len(sent), limit)
 	// Decoded twice, so that memory is taken only for what is known to fit.
 	var size int
 	var text []byte
@@ -55,6 +57,9 @@ func decoded(coding string, sent []byte, limit int64) ([]byte, error) {
 			return nil, fmt.Errorf("%w: its content coding cannot be undone: %w", redaction.ErrUnchecked, err)
 		}
 		if text == nil {
+			if err := room(size); err != nil {
+				return nil, err
+			}
 			text = make([]byte, 0, size)
 		}
 	}

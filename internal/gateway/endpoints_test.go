@@ -5,13 +5,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
@@ -21,9 +19,8 @@ import (
 // answer and its body.
 func (f *fixture) plainly(method, target string, headers ...string) (*http.Response, string) {
 	f.t.Helper()
-	connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
+	connection := f.connect()
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
 	_, _ = fmt.Fprintf(connection, "%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: close\r\n", method, target, f.token)
 	for _, line := range headers {
 		_, _ = io.WriteString(connection, line+"\r\n")

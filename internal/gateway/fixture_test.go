@@ -24,6 +24,7 @@ import (
 	"codex-proxy/internal/disk"
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/gateway"
+	"codex-proxy/internal/httpserver"
 	"codex-proxy/internal/memory"
 	"codex-proxy/internal/metrics"
 	"codex-proxy/internal/policy/endpoint"
@@ -67,6 +68,7 @@ type options struct {
 	noWebSocket   bool
 	policy        *developer.Policy
 	limits        func(*gateway.Limits)
+	bodyIdle      time.Duration
 	simulated     simulated.Options
 	// secrets are the settings of the rules for secrets, as TOML.
 	secrets string
@@ -94,14 +96,15 @@ func (o *options) conversations(t *testing.T) *redaction.Conversations {
 
 func newFixture(t *testing.T, o options) *fixture {
 	t.Helper()
+	saysItsWire(t)
 	f := &fixture{t: t, dir: t.TempDir(), log: &lockedBuffer{}}
 	ctx := t.Context()
 
 	if o.upstream == nil {
 		o.simulated.Key, o.simulated.Keep = upstreamKey, 100
 		f.openai = simulated.New(o.simulated)
-		o.upstream = httptest.NewServer(f.openai)
-		t.Cleanup(func() { f.openai.Close(); o.upstream.Close() })
+		o.upstream = startUpstream(t, f.openai)
+		t.Cleanup(f.openai.Close)
 	}
 	f.upstream = must(url.Parse(o.upstream.URL + "/v1"))
 
@@ -125,9 +128,7 @@ func newFixture(t *testing.T, o options) *fixture {
 		o.recorder = f.spool
 	}
 	if o.transport == nil {
-		transport := upstream.NewTransport(upstream.TransportOptions{})
-		t.Cleanup(transport.CloseIdleConnections)
-		o.transport = transport
+		o.transport = newTransport(t)
 	}
 	limits := gateway.DefaultLimits()
 	limits.Recheck = 20 * time.Millisecond
@@ -155,7 +156,10 @@ func newFixture(t *testing.T, o options) *fixture {
 	watching, stop := context.WithCancel(context.Background())
 	watched := make(chan struct{})
 	go func() { f.gateway.Watch(watching); close(watched) }()
-	f.proxy = httptest.NewServer(f.gateway)
+	clients := httpserver.Limits{BodyIdle: cmp.Or(o.bodyIdle, time.Minute), Write: limits.Write}
+	f.proxy = httptest.NewUnstartedServer(nil)
+	f.proxy.Config = httpserver.New(f.gateway, clients, slog.New(slog.NewTextHandler(f.log, nil)))
+	over.client.start(f.proxy)
 	t.Cleanup(func() {
 		f.proxy.Close()
 		stop()

@@ -112,12 +112,10 @@ type Limits struct {
 	Frame int64
 	// Sockets is how many WebSockets one token may have open at once; 0 is no bound.
 	Sockets int
-	// BodyIdle is the longest pause between two pieces of a request body.
-	BodyIdle time.Duration
 	// AnswerIdle is the longest pause between two pieces of an answer, and the
 	// longest time a WebSocket may be silent.
 	AnswerIdle time.Duration
-	// Write is the longest that a client may take to accept one piece.
+	// Write is the longest that a peer may take to accept one WebSocket message.
 	Write time.Duration
 	// Late is how long an exchange on a WebSocket that ended with an error event is
 	// kept open for what upstream says of it after that.
@@ -130,7 +128,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Body: 512 << 20, Search: 64 << 20, Frame: 64 << 20, Sockets: 256,
-		BodyIdle: time.Minute, AnswerIdle: 15 * time.Minute, Write: time.Minute,
+		AnswerIdle: 15 * time.Minute, Write: time.Minute,
 		Late: 2 * time.Second, Recheck: 2 * time.Second,
 	}
 }
@@ -252,6 +250,8 @@ func (g *Gateway) identify(ctx context.Context, who developer.Identity, err erro
 			e.Developer, e.TokenID = bad.Developer, bad.TokenID
 		}
 		return refusal.Token(string(bad.Reason), bad.Message())
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		return refusal.Unavailable("the request ended before its token was checked.") // nobody reads it
 	case err != nil:
 		g.Log.ErrorContext(ctx, "developer store cannot answer; the request is refused with 503", "id", e.ID, "error", err)
 		return refusal.Unavailable("the store of developers cannot answer just now, so your token could not be checked. Nothing is wrong with the token; try again soon.")

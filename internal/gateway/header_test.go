@@ -14,7 +14,7 @@ import (
 // another case, as a header and as a trailer.
 func TestHeadersThatRouteOrIdentifyStayHere(t *testing.T) {
 	var seen echo
-	f := newFixture(t, options{upstream: echoUpstream(t, &seen, false)})
+	f := newFixture(t, options{upstream: echoUpstream(t, &seen)})
 	dropped := []string{
 		"Proxy-Authorization", "Proxy-Connection", "Proxy", "Cookie", "Cookie2",
 		"Api-Key", "X-Api-Key", "X-OpenAI-Api-Key", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key", "X-Authorization", "X-Original-Authorization",
@@ -70,7 +70,7 @@ func TestHeadersThatRouteOrIdentifyStayHere(t *testing.T) {
 func TestATrailerThatWasNotAnnouncedDoesNotGoUpstream(t *testing.T) {
 	for _, unsearched := range []bool{false, true} {
 		var seen echo
-		f := newFixture(t, options{upstream: echoUpstream(t, &seen, false), unsearched: unsearched})
+		f := newFixture(t, options{upstream: echoUpstream(t, &seen), unsearched: unsearched})
 		f.raw("POST /v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + f.token + "\r\nContent-Type: application/json\r\n" +
 			"Connection: close\r\nTransfer-Encoding: chunked\r\nTrailer: X-Check\r\n\r\n2\r\n{}\r\n0\r\n" +
 			"X-Check: 1\r\nOpenAI-Project: proj-other\r\nX-Forwarded-For: 10.0.0.1\r\nAuthorization: Bearer sk-other\r\n\r\n")

@@ -34,10 +34,9 @@ func noRoom(err error) *refusal.Refusal {
 	return refusal.Unavailable("the proxy holds as much in memory for other requests as it may just now. Try again soon.")
 }
 
-// grow returns a slice with room for more bytes, up to about limit, once there is
-// room for it in the budget.
-func grow(ctx context.Context, lease *memory.Lease, body []byte, limit int64) ([]byte, error) {
-	size := min(int64(2*cap(body)+512), max(limit, int64(cap(body)))+512)
+// grow returns the slice with room for size bytes in all, once there is room for it
+// in the budget.
+func grow(ctx context.Context, lease *memory.Lease, body []byte, size int64) ([]byte, error) {
 	if size > uncounted {
 		if err := lease.Resize(ctx, size); err != nil {
 			return body, err

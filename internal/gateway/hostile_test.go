@@ -3,11 +3,10 @@ package gateway_test
 import (
 	"bufio"
 	"bytes"
-	"fmt"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -21,13 +20,25 @@ import (
 	"codex-proxy/internal/gateway"
 )
 
+// connect opens a connection to the proxy that speaks HTTP/1.1, word by word.
+func (f *fixture) connect() net.Conn {
+	f.t.Helper()
+	connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
+	if over.client.tls {
+		trust := f.proxy.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+		trust.ServerName, trust.NextProtos = "example.com", []string{"http/1.1"}
+		connection = tls.Client(connection, trust)
+	}
+	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
+	return connection
+}
+
 // raw sends bytes on a connection of their own and returns the first answer's
 // status; 0 when there was none.
 func (f *fixture) raw(text string) int {
 	f.t.Helper()
-	connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
+	connection := f.connect()
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
 	_, _ = io.WriteString(connection, text)
 	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 	if err != nil {
@@ -86,6 +97,7 @@ func TestNoRequestIsSmuggledPastTheProxy(t *testing.T) {
 }
 
 func TestACompressedBombCostsNoMemoryAndIsMarkedInItsRecord(t *testing.T) {
+	onlyOver(t, "HTTP/1.1")
 	var bomb bytes.Buffer
 	encoder := must(zstd.NewWriter(&bomb))
 	zeros := make([]byte, 1<<20)
@@ -95,11 +107,10 @@ func TestACompressedBombCostsNoMemoryAndIsMarkedInItsRecord(t *testing.T) {
 	_ = encoder.Close()
 
 	var received atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		received.Store(n)
 	}))
-	t.Cleanup(server.Close)
 	f := newFixture(t, options{upstream: server, unsearched: true, limits: func(l *gateway.Limits) { l.Body = 64 << 20 }})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -119,24 +130,31 @@ func TestACompressedBombCostsNoMemoryAndIsMarkedInItsRecord(t *testing.T) {
 	}
 }
 
-func TestABodyThatStopsComingEndsTheExchange(t *testing.T) {
-	f := newFixture(t, options{limits: func(l *gateway.Limits) { l.BodyIdle = 50 * time.Millisecond }})
-	connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
-	defer connection.Close()
-	_, _ = fmt.Fprintf(connection, "POST /v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", f.token)
-	if e := f.exchanges(1)[0]; e.Outcome != exchange.ClientCancelled || e.ErrorOrigin != exchange.OriginClient {
-		t.Errorf("on record as %s by %s: %s", e.Outcome, e.ErrorOrigin, e.Error)
+func TestABodyThatStopsComingEndsTheExchangeAndIsSaidSo(t *testing.T) {
+	for _, unsearched := range []bool{false, true} {
+		f := newFixture(t, options{unsearched: unsearched, bodyIdle: 50 * time.Millisecond})
+		body, more := io.Pipe()
+		go func() { _, _ = io.WriteString(more, "{") }()
+		r := f.request("POST", "/v1/responses", body)
+		go func() {
+			if response, err := f.proxy.Client().Do(r); err == nil { // once the body is closed
+				response.Body.Close()
+			}
+		}()
+		if e := f.exchanges(1)[0]; e.Outcome != exchange.ClientCancelled || e.ErrorOrigin != exchange.OriginClient || !strings.Contains(e.Error, "stopped coming") {
+			t.Errorf("unsearched=%t: on record as %s by %s: %s", unsearched, e.Outcome, e.ErrorOrigin, e.Error)
+		}
+		_ = more.Close()
 	}
 }
 
 func TestAnUpstreamThatFallsSilentEndsTheExchange(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r\"}}\n\n")
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	}))
-	t.Cleanup(server.Close)
 	f := newFixture(t, options{upstream: server, limits: func(l *gateway.Limits) { l.AnswerIdle = 100 * time.Millisecond }})
 	response := must(f.proxy.Client().Do(f.request("POST", "/v1/responses", bytes.NewReader(askBody("x")))))
 	defer response.Body.Close()
@@ -149,7 +167,7 @@ func TestAnUpstreamThatFallsSilentEndsTheExchange(t *testing.T) {
 }
 
 func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		piece := bytes.Repeat([]byte("x"), 64<<10)
 		for range 1024 { // more than any buffer on the way takes
 			if _, err := w.Write(piece); err != nil {
@@ -157,12 +175,10 @@ func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
 			}
 		}
 	}))
-	t.Cleanup(server.Close)
 	f := newFixture(t, options{upstream: server, limits: func(l *gateway.Limits) { l.Write = 100 * time.Millisecond }})
-	connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
-	defer connection.Close()
-	_, _ = fmt.Fprintf(connection, "GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", f.token)
-	if e := f.exchanges(1)[0]; e.Outcome != exchange.ClientCancelled {
+	response := must(f.proxy.Client().Do(f.request("GET", "/v1/models", nil)))
+	defer response.Body.Close()
+	if e := f.exchanges(1)[0]; e.Outcome != exchange.ClientCancelled || !strings.Contains(e.Error, "took no more of the answer") {
 		t.Errorf("on record as %s: %s", e.Outcome, e.Error)
 	}
 }

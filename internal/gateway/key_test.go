@@ -37,7 +37,7 @@ func TestAKeyThatWasReplacedIsNoticedByNobody(t *testing.T) {
 	t.Run("a WebSocket", func(t *testing.T) {
 		f := newFixture(t, options{oldKey: "sk-of-yesterday"})
 		request := f.request("GET", "/v1/responses", nil)
-		conn, response, err := websocket.Dial(t.Context(), f.proxy.URL+"/v1/responses", &websocket.DialOptions{HTTPHeader: request.Header})
+		conn, response, err := websocket.Dial(t.Context(), f.proxy.URL+"/v1/responses", &websocket.DialOptions{HTTPClient: f.proxy.Client(), HTTPHeader: request.Header})
 		if err != nil {
 			t.Fatalf("%v, %v", response, err)
 		}

@@ -147,7 +147,7 @@ func (an *answer) progressed(bytes int) {
 // sayStopped ends a stream of events with one that says that it was stopped. The
 // empty lines before it end an event that the client has only the beginning of.
 func (an *answer) sayStopped() error {
-	if !an.events || an.decoder != nil || an.hasEnded() {
+	if !an.events || an.coded || an.hasEnded() {
 		return errNotWhole
 	}
 	event := fmt.Appendf(nil, "\n\nevent: response.failed\ndata: %s\n\n", stopRefusal().Frame(an.a.e.ID))

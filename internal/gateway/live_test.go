@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -85,11 +84,10 @@ func TestARunningExchangeIsSeenAndStopped(t *testing.T) {
 }
 
 func TestAnExchangeThatWaitsForItsAnswerIsStoppedWithARefusal(t *testing.T) {
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	silent := startUpstream(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	}))
-	defer silent.Close()
 	f := newFixture(t, options{upstream: silent})
 	type answer struct {
 		status int

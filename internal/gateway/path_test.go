@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -21,7 +20,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"codex-proxy/internal/exchange"
-	"codex-proxy/internal/upstream"
 )
 
 // echo is an upstream that notes what it receives and sends the body back.
@@ -33,9 +31,9 @@ type echo struct {
 	sum        [32]byte
 }
 
-func echoUpstream(t *testing.T, seen *echo, http2 bool) *httptest.Server {
+func echoUpstream(t *testing.T, seen *echo) *httptest.Server {
 	t.Helper()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		*seen = echo{r.RequestURI, r.Proto, r.Header, r.Trailer, r.ContentLength, sha256.Sum256(body)}
 		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
@@ -51,14 +49,6 @@ func echoUpstream(t *testing.T, seen *echo, http2 bool) *httptest.Server {
 		}
 		w.Header().Set("X-Sum", "42")
 	}))
-	if http2 {
-		server.EnableHTTP2 = true
-		server.StartTLS()
-	} else {
-		server.Start()
-	}
-	t.Cleanup(server.Close)
-	return server
 }
 
 func TestEveryBodyArrivesAsItWasSentInBothDirections(t *testing.T) {
@@ -91,21 +81,20 @@ func TestEveryBodyArrivesAsItWasSentInBothDirections(t *testing.T) {
 		{"gzip that is none", "application/json", "gzip", []byte("no gzip at all"), true},
 		{"an unknown coding", "application/json", "br", noise[:5000], true},
 	}
-	for _, way := range []struct{ http2, unsearched bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+	for _, unsearched := range []bool{false, true} {
 		var seen echo
-		http2 := way.http2
-		server := echoUpstream(t, &seen, http2)
-		f := newFixture(t, options{upstream: server, transport: server.Client().Transport, unsearched: way.unsearched, endpoints: "all"})
+		f := newFixture(t, options{upstream: echoUpstream(t, &seen), unsearched: unsearched, endpoints: "all"})
 		settled := 0
 		for _, c := range bodies {
-			if c.unreadable && !way.unsearched {
+			if c.unreadable && !unsearched {
 				continue // what cannot be searched for secrets does not leave
 			}
 			for _, chunked := range []bool{false, true} {
-				if len(c.body) > 10<<20 && chunked != http2 {
-					continue // the race detector takes half a minute for each
+				// The race detector takes half a minute for each.
+				if len(c.body) > 10<<20 && (over.client.http2 != over.upstream.http2 || chunked != over.client.tls || over.client == overT) {
+					continue
 				}
-				t.Run(fmt.Sprintf("http2=%t/searched=%t/%s/chunked=%t", http2, !way.unsearched, c.name, chunked), func(t *testing.T) {
+				t.Run(fmt.Sprintf("searched=%t/%s/chunked=%t", !unsearched, c.name, chunked), func(t *testing.T) {
 					var body io.Reader = bytes.NewReader(c.body)
 					if chunked {
 						body = &oddReader{body}
@@ -141,7 +130,7 @@ func TestEveryBodyArrivesAsItWasSentInBothDirections(t *testing.T) {
 					if len(c.body) > 0 && response.Trailer.Get("X-Sum") != "42" {
 						t.Errorf("the answer's trailer got lost: %v", response.Trailer)
 					}
-					if wantProto := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2]; seen.proto != wantProto {
+					if wantProto := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[over.upstream.http2]; seen.proto != wantProto {
 						t.Errorf("upstream spoke %s, want %s", seen.proto, wantProto)
 					}
 
@@ -196,7 +185,7 @@ func TestTheBaseAddressWorksWithAndWithoutV1(t *testing.T) {
 
 func TestOnlyTheConnectionsHeadersAndTheCredentialChange(t *testing.T) {
 	var seen echo
-	f := newFixture(t, options{upstream: echoUpstream(t, &seen, false)})
+	f := newFixture(t, options{upstream: echoUpstream(t, &seen)})
 	raw := "POST /v1/responses HTTP/1.1\r\nHost: evil.example\r\n" +
 		"Authorization: Bearer " + f.token + "\r\n" +
 		"Connection: Authorization, X-Secret-Hop, keep-alive\r\nX-Secret-Hop: 1\r\n" +
@@ -206,7 +195,7 @@ func TestOnlyTheConnectionsHeadersAndTheCredentialChange(t *testing.T) {
 		"X-Forwarded-For: 10.0.0.1\r\nForwarded: for=10.0.0.1\r\nX_Underscore: 1\r\n" +
 		"Session-Id: s-1\r\nX-Codex-Turn-Metadata: {\"a\":1}\r\nOriginator: codex_exec\r\nX-New-Header: tomorrow\r\n" +
 		"User-Agent: codex_exec/0.169.0\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-	connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
+	connection := f.connect()
 	defer connection.Close()
 	_, _ = io.WriteString(connection, raw)
 	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
@@ -230,7 +219,7 @@ func TestAPathThatCouldBeReadTwoWaysIsRefused(t *testing.T) {
 	for _, path := range []string{
 		"/v1/../admin", "/v1/./models", "/v1//models", "/v1/models%2fx", "/v1/%2e%2e/x", "/v1/models;x", "/v1/a%5cb", "/v1/a%00", "/v1/%252e%252e/",
 	} {
-		connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
+		connection := f.connect()
 		_, _ = fmt.Fprintf(connection, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n", path, f.token)
 		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 		if err != nil {
@@ -250,7 +239,7 @@ func TestAPathThatCouldBeReadTwoWaysIsRefused(t *testing.T) {
 // anything on the way waited for more than one event.
 func TestEachEventReachesCodexBeforeTheNextOneIsSent(t *testing.T) {
 	proceed := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.WriteHeader(http.StatusOK)
@@ -265,7 +254,6 @@ func TestEachEventReachesCodexBeforeTheNextOneIsSent(t *testing.T) {
 			w.(http.Flusher).Flush()
 		}
 	}))
-	t.Cleanup(server.Close)
 	f := newFixture(t, options{upstream: server})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -287,8 +275,8 @@ func TestEachEventReachesCodexBeforeTheNextOneIsSent(t *testing.T) {
 
 func TestExpectContinueIsAnsweredAndTheBodyFollows(t *testing.T) {
 	var seen echo
-	f := newFixture(t, options{upstream: echoUpstream(t, &seen, false)})
-	connection := must(net.Dial("tcp", f.proxy.Listener.Addr().String()))
+	f := newFixture(t, options{upstream: echoUpstream(t, &seen)})
+	connection := f.connect()
 	defer connection.Close()
 	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
 	_, _ = fmt.Fprintf(connection, "POST /v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", f.token)
@@ -312,10 +300,9 @@ func TestARedirectIsReturnedAndNotFollowed(t *testing.T) {
 	followed := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
 	t.Cleanup(other.Close)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL, http.StatusFound)
 	}))
-	t.Cleanup(server.Close)
 	f := newFixture(t, options{upstream: server})
 	response, err := f.proxy.Client().Transport.RoundTrip(f.request("GET", "/v1/models", nil))
 	if err != nil {
@@ -333,7 +320,7 @@ func TestUpstreamsErrorsPassUntouched(t *testing.T) {
 		429: `{"error":{"message":"Rate limit","type":"tokens","code":"rate_limit_exceeded"}}`,
 		500: `<html>oops</html>`, 503: `{"error":{"code":"slow_down","message":"m"}}`,
 	} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Request-Id", "req_upstream")
 			w.Header().Set("Retry-After", "2")
 			w.Header().Set("X-Codex-Proxy-Refusal", "forged")
@@ -362,7 +349,7 @@ func TestUpstreamsErrorsPassUntouched(t *testing.T) {
 
 func TestUpstreamThatCannotBeReachedIsSaidSo(t *testing.T) {
 	gone := httptest.NewServer(nil)
-	f := newFixture(t, options{upstream: gone, transport: upstream.NewTransport(upstream.TransportOptions{})})
+	f := newFixture(t, options{upstream: gone})
 	gone.Close()
 	response, body := f.ask("x")
 	if response.StatusCode != http.StatusBadGateway || response.Header.Get("X-Codex-Proxy-Refusal") != "upstream_unreachable" || !strings.Contains(string(body), "could not be reached") {

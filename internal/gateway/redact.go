@@ -10,9 +10,9 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"codex-proxy/internal/contentcoding"
@@ -215,9 +215,11 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 		}
 		return nil, nil, nil
 	}
-	sent, err := a.g.readWhole(ctx, w, r)
+	sent, err := a.readWhole(ctx, w, r)
 	held := &heldBody{received: int64(len(sent)), outgoing: sent}
 	switch {
+	case noRoom(err) != nil:
+		return held, noRoom(err), nil
 	case errors.Is(err, errTooLong) && a.talk.Closed():
 		return held, tooLarge(a.g.Limits.Search), nil
 	case errors.Is(err, errTooLong):
@@ -231,7 +233,7 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 	coding, err := codingOf(r.Header)
 	var text []byte
 	if err == nil {
-		text, err = decoded(coding, sent, a.g.Limits.Search)
+		text, err = decoded(coding, sent, a.g.Limits.Search, func(size int) error { return a.memory.Grow(ctx, int64(size)) })
 	}
 	if errors.Is(err, contentcoding.ErrTooLarge) && a.talk.Closed() {
 		return held, tooLarge(a.g.Limits.Search), nil
@@ -239,6 +241,12 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 	var checked redaction.Checked
 	if err == nil {
 		checked, err = a.talk.Body(text, true)
+	}
+	if err == nil && checked.Replaced {
+		err = a.memory.Grow(ctx, int64(len(checked.Text)))
+	}
+	if no := noRoom(err); no != nil {
+		return held, no, nil
 	}
 	if err != nil {
 		return held, a.g.unchecked(a.talk, a.e.ID, err), nil
@@ -267,56 +275,38 @@ var errTooLong = errors.New("the body is too long")
 
 // readWhole reads a request's body into memory, as far as Limits.Search. With
 // errTooLong it returns what it read.
-func (g *Gateway) readWhole(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	d := &deadline{control: http.NewResponseController(w)}
-	defer context.AfterFunc(ctx, d.pass)()
+func (a *attempt) readWhole(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	defer context.AfterFunc(ctx, func() {
+		if !isClientsEnd(ctx) { // for then the read has ended by itself
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every connection has one
+		}
+	})()
 	const trusted = 1 << 20 // bytes for which a client's word is taken
-	body := make([]byte, 0, min(max(r.ContentLength, 0), trusted)+512)
+	want := min(max(r.ContentLength, 0), trusted) + 512
+	var body []byte
 	for {
 		if len(body) == cap(body) {
-			left := min(r.ContentLength, g.Limits.Search) - int64(len(body))
-			body = slices.Grow(body, max(int(left), len(body)/2)+512)
+			var err error
+			if body, err = grow(ctx, a.memory, body, want); err != nil {
+				return body, err
+			}
+			if want = 2*int64(cap(body)) + 512; r.ContentLength > 0 {
+				want = min(want, max(r.ContentLength, int64(cap(body)))+512)
+			}
 		}
-		d.set(time.Now().Add(g.Limits.BodyIdle))
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
-		case int64(len(body)) > g.Limits.Search:
-			d.set(time.Time{})
+		case int64(len(body)) > a.g.Limits.Search:
 			return body, errTooLong
 		case err == io.EOF:
-			d.set(time.Time{})
 			return body, nil
-		case err != nil && ctx.Err() != nil:
+		case err != nil && ctx.Err() != nil && !isClientsEnd(ctx):
 			return body, context.Cause(ctx)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return body, errBodyIdle
 		case err != nil:
-			var timeout interface{ Timeout() bool }
-			if errors.As(err, &timeout) && timeout.Timeout() {
-				return body, errBodyIdle
-			}
 			return body, fmt.Errorf("%w: %w", errClientBody, err)
 		}
 	}
-}
-
-// deadline is until when a client must send more. Once it has passed it stays so.
-type deadline struct {
-	mu      sync.Mutex
-	control *http.ResponseController
-	passed  bool
-}
-
-func (d *deadline) set(at time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.passed {
-		_ = d.control.SetReadDeadline(at) // not every connection has one
-	}
-}
-
-func (d *deadline) pass() {
-	d.set(time.Unix(1, 0))
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.passed = true
 }

@@ -60,6 +60,17 @@ func (r *restoration) piece(p []byte) []byte {
 	})
 }
 
+// size returns how many bytes are held.
+func (r *restoration) size() int {
+	switch {
+	case r == nil:
+		return 0
+	case r.events != nil:
+		return r.events.Held()
+	}
+	return len(r.held)
+}
+
 // rest returns what the client gets at the answer's end.
 func (r *restoration) rest() []byte {
 	switch {

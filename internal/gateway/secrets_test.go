@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -174,14 +173,13 @@ func TestASecretStaysHereAndComesBackOverAWebSocket(t *testing.T) {
 }
 
 func TestAnAnswerThatIsOneDocumentIsRestoredWhole(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		answer := fmt.Appendf(nil, `{"id":"r","object":"response","status":"completed","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"it is %s"}]}]}`, placeholders.Find(body))
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
 		_, _ = w.Write(answer)
 	}))
-	t.Cleanup(server.Close)
 	f := newFixture(t, options{upstream: server})
 	response, answer := f.do(f.request("POST", "/v1/responses", bytes.NewReader(turn(planted, 0))))
 	if !strings.Contains(string(answer), `"text":"it is `+planted+`"`) || !json.Valid(answer) {
@@ -195,10 +193,9 @@ func TestAnAnswerThatIsOneDocumentIsRestoredWhole(t *testing.T) {
 func TestSecretsInHeadersAndTheQueryStayHereToo(t *testing.T) {
 	var seen http.Header
 	var uri string
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		seen, uri = r.Header.Clone(), r.RequestURI
 	}))
-	t.Cleanup(server.Close)
 	for name, away := range map[string]bool{"sent": false, "turned away": true} {
 		f := newFixture(t, options{upstream: server, policy: &developer.Policy{DeveloperBudgetNanos: 1e9}})
 		if away {
@@ -268,7 +265,7 @@ func TestWhatCannotBeSearchedDoesNotLeave(t *testing.T) {
 // TestABodyBrokenOffIsNotRecorded: half a body was not searched.
 func TestABodyBrokenOffIsNotRecorded(t *testing.T) {
 	f := newFixture(t, options{})
-	r := f.request("POST", "/v1/responses", io.MultiReader(strings.NewReader(`{"input":"`+planted), &failingReader{}))
+	r := f.request("POST", "/v1/responses", io.MultiReader(strings.NewReader(`{"input":"`+planted), &failingReader{f}))
 	if response, err := f.proxy.Client().Do(r); err == nil {
 		_ = response.Body.Close()
 		t.Fatal("a broken request was answered")
@@ -279,6 +276,10 @@ func TestABodyBrokenOffIsNotRecorded(t *testing.T) {
 	f.mustHoldNowhere(planted)
 }
 
-type failingReader struct{}
+// failingReader fails once the exchange runs.
+type failingReader struct{ f *fixture }
 
-func (*failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (r *failingReader) Read([]byte) (int, error) {
+	r.f.runningOne(func(e exchange.Running) bool { return true })
+	return 0, io.ErrUnexpectedEOF
+}

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -14,7 +13,6 @@ import (
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/openai"
 	"codex-proxy/internal/record"
-	"codex-proxy/internal/refusal"
 	"codex-proxy/internal/upstream"
 )
 
@@ -47,8 +45,8 @@ func (g *Gateway) dialWith(r *http.Request, target *url.URL, key upstream.Key) (
 // says that there was none.
 func (g *Gateway) passUpgradeError(w http.ResponseWriter, r *http.Request, e exchange.Exchange, began time.Time, response *http.Response, err error, target *url.URL) {
 	if response == nil || response.StatusCode == http.StatusSwitchingProtocols {
-		g.Log.ErrorContext(r.Context(), "upstream cannot be reached", "id", e.ID, "error", err)
-		g.turnAway(w, r, e, began, refusal.UpstreamUnreachable(fmt.Sprintf("OpenAI (%s) could not be reached: %s. Try again.", target.Host, reasonOf(err))))
+		g.Log.ErrorContext(r.Context(), "upstream was not reached", "id", e.ID, "error", err)
+		g.turnAway(w, r, e, began, upstreamRefusal(target.Host, err))
 		return
 	}
 	defer response.Body.Close()

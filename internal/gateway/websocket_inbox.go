@@ -32,7 +32,7 @@ func (in *inbox) next(ctx context.Context) (websocket.MessageType, []byte, error
 	message := make([]byte, 0, 512)
 	for {
 		if len(message) == cap(message) {
-			if message, err = grow(ctx, in.lease, message, in.limit); err != nil {
+			if message, err = grow(ctx, in.lease, message, min(2*int64(cap(message)), in.limit+512)); err != nil {
 				return kind, message, err
 			}
 		}

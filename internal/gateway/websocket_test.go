@@ -26,6 +26,7 @@ func (f *fixture) dial() *websocket.Conn {
 	header := f.request("GET", "/v1/responses", nil).Header
 	header.Set("OpenAI-Beta", "responses_websockets=2026-02-06")
 	connection, response, err := websocket.Dial(f.t.Context(), f.proxy.URL+"/v1/responses", &websocket.DialOptions{
+		HTTPClient: f.proxy.Client(),
 		HTTPHeader: header, CompressionMode: websocket.CompressionNoContextTakeover,
 	})
 	if err != nil {
@@ -123,7 +124,7 @@ func TestEachResponseCreateIsAnExchangeOfItsOwn(t *testing.T) {
 // relay is an upstream WebSocket in the test's own hands.
 func relay(t *testing.T, serve func(context.Context, *websocket.Conn)) *httptest.Server {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Codex-Turn-State", "sticky")
 		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionNoContextTakeover})
 		if err != nil {
@@ -132,7 +133,6 @@ func relay(t *testing.T, serve func(context.Context, *websocket.Conn)) *httptest
 		c.SetReadLimit(-1)
 		serve(r.Context(), c)
 	}))
-	t.Cleanup(server.Close)
 	return server
 }
 
@@ -358,6 +358,7 @@ func TestAWebSocketThatBreaksOffLeavesOneRecord(t *testing.T) {
 func TestUpstreamsRefusalOfTheUpgradePassesThrough(t *testing.T) {
 	f := newFixture(t, options{simulated: simulated.Options{RefuseUpgrade: 426}})
 	_, response, err := websocket.Dial(t.Context(), f.proxy.URL+"/v1/responses", &websocket.DialOptions{
+		HTTPClient: f.proxy.Client(),
 		HTTPHeader: f.request("GET", "/v1/responses", nil).Header,
 	})
 	if err == nil || response.StatusCode != 426 || response.Header.Get("X-Codex-Proxy-Refusal") != "" {

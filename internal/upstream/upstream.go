@@ -13,10 +13,22 @@ import (
 	"time"
 )
 
-// receiveBuffer is the kernel's receive buffer of a connection to upstream, in
-// bytes. A client that reads slowly fills it and nothing more, so that a
-// thousand such clients cost megabytes and not gigabytes.
+// receiveBuffer is how much of an answer, in bytes, upstream may send ahead of a
+// client that reads slowly, so that a thousand such clients cost megabytes and not
+// gigabytes. Over HTTP/1.1 it is the kernel's buffer of the connection, over HTTP/2
+// the window of the stream.
 const receiveBuffer = 64 << 10
+
+// With these a connection over HTTP/2 that died without a word, which all requests
+// share, is noticed and replaced within the sum of both, and not when TCP gives up
+// after a quarter of an hour.
+const (
+	pingAfter   = 15 * time.Second // without a word of upstream's
+	pingTimeout = 10 * time.Second
+)
+
+// maxHeader is the largest header of an answer, in bytes.
+const maxHeader = 1 << 20
 
 // ParseURL checks an upstream address such as https://api.openai.com/v1. It
 // must be absolute, http or https, without credentials, query or fragment.
@@ -65,15 +77,23 @@ func NewTransport(options TransportOptions) *http.Transport {
 		Control: limitReceiveBuffer,
 	}
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
-		TLSClientConfig:       options.TLS,
-		ForceAttemptHTTP2:     true,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: options.AnswerTimeout,
-		ExpectContinueTimeout: 5 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   512,
-		DisableCompression:    true,
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        options.TLS,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  options.AnswerTimeout,
+		ExpectContinueTimeout:  5 * time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    512,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
+		HTTP2: &http.HTTP2Config{
+			// The window of the whole connection stays at 1 GiB: streams that nobody
+			// reads fill theirs, and must not take it from the others.
+			MaxReceiveBufferPerStream: receiveBuffer,
+			SendPingTimeout:           pingAfter,
+			PingTimeout:               pingTimeout,
+		},
 	}
 }

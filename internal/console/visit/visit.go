@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"codex-proxy/internal/console/access"
 )
@@ -174,10 +173,7 @@ func (v *Visit) File(mediaType string) io.Writer {
 	return v.W
 }
 
-// Flush sends what was written, and gives the reader time for the next part.
+// Flush sends what was written. The server gives the reader time for each part.
 func (v *Visit) Flush() {
-	const patience = 30 * time.Second
-	control := http.NewResponseController(v.W)
-	_ = control.SetWriteDeadline(time.Now().Add(patience)) // not every writer has one
-	_ = control.Flush()                                    // nor buffers
+	_ = http.NewResponseController(v.W).Flush() // not every writer buffers
 }

@@ -1,0 +1,119 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+	"testing"
+	"time"
+
+	"codex-proxy/internal/exchange"
+)
+
+// hint makes a handler send an interim answer.
+func hint(w http.ResponseWriter, link string) {
+	w.Header().Set("Link", link)
+	w.WriteHeader(http.StatusEarlyHints)
+	w.Header().Del("Link")
+}
+
+// TestInterimAnswersArriveBeforeTheAnswerAndLeaveNothingInIt also sends more of them
+// than anybody needs.
+func TestInterimAnswersArriveBeforeTheAnswerAndLeaveNothingInIt(t *testing.T) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		for range 500 {
+			hint(w, "</style.css>")
+		}
+		w.Header().Set("X-Final", "yes")
+		_, _ = io.WriteString(w, "{}")
+	}))
+	f := newFixture(t, options{upstream: server})
+	hints := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+		if hints++; status != http.StatusEarlyHints || header.Get("Link") != "</style.css>" || header.Get("X-Final") != "" {
+			t.Errorf("hint %d is %d %v", hints, status, header)
+		}
+		return nil
+	}})
+	response, body := f.do(f.request("POST", "/v1/responses", bytes.NewReader(askBody("x"))).WithContext(ctx))
+	if response.StatusCode != http.StatusOK || string(body) != "{}" || response.Header.Get("X-Final") != "yes" || response.Header.Get("Link") != "" {
+		t.Errorf("the answer is %s %v %q", response.Status, response.Header, body)
+	}
+	if hints == 0 || hints > 100 {
+		t.Errorf("%d hints arrived, want some and at most 100", hints)
+	}
+}
+
+// TestInterimAnswersReachNobodyWhoHasGone has clients hang up while upstream sends
+// hints. What the transport then still reads must touch neither the writer of the
+// handler that is gone, nor the next exchange of its connection: the first ends the
+// process.
+func TestInterimAnswersReachNobodyWhoHasGone(t *testing.T) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		for r.Context().Err() == nil {
+			hint(w, "</style.css>")
+		}
+	}))
+	f := newFixture(t, options{upstream: server})
+	const clients, requests = 8, 40
+	var all sync.WaitGroup
+	for range clients {
+		all.Go(func() {
+			for range requests {
+				ctx, hangUp := context.WithTimeout(t.Context(), time.Duration(rand.IntN(30_000))*time.Microsecond)
+				r := f.request("POST", "/v1/responses", bytes.NewReader(askBody("x"))).WithContext(ctx)
+				if response, err := f.proxy.Client().Do(r); err == nil {
+					response.Body.Close()
+				}
+				hangUp()
+			}
+		})
+	}
+	all.Wait()
+	for deadline := time.Now().Add(10 * time.Second); len(f.gateway.Running()) > 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if response, err := f.proxy.Client().Do(f.requestThatIsRefused()); err != nil || response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("afterwards: %v %v", response, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.ledger {
+		if e.Outcome != exchange.ClientCancelled {
+			t.Errorf("on record as %s: %s", e.Outcome, e.Error)
+		}
+	}
+}
+
+func (f *fixture) requestThatIsRefused() *http.Request {
+	r := f.request("GET", "/v1/models", nil)
+	r.Header.Del("Authorization")
+	return r
+}
+
+// TestHintsDoNotMeetTheServersOwnInterimAnswer: the server asks for the body (100) on the same
+// connection, from another goroutine.
+func TestHintsDoNotMeetTheServersOwnInterimAnswer(t *testing.T) {
+	onlyOver(t, "HTTP/1.1", "HTTP/1.1 over TLS") // HTTP/2 has frames, and net/http's waits for 5 s
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 20 {
+			hint(w, "</style.css>")
+		}
+		_, _ = io.Copy(w, r.Body)
+	}))
+	f := newFixture(t, options{upstream: server, unsearched: true})
+	for range 20 {
+		r := f.request("POST", "/v1/responses", bytes.NewReader(askBody("x")))
+		r.Header.Set("Expect", "100-continue")
+		if response, body := f.do(r); response.StatusCode != http.StatusOK || !bytes.Equal(body, askBody("x")) {
+			t.Fatalf("got %s %s", response.Status, body)
+		}
+	}
+}
