@@ -110,7 +110,7 @@ func TestWorkResumesWhereItStopped(t *testing.T) {
 	for _, turns := range [][]string{
 		{`{"input":[{},1]}`, `{"input":[{},12]}`, `{"input":[{},123,` + secret + `]}`},
 		{`{"input":[null]}`, `{"input":[null,true]}`, `{"input":[null,true,` + secret + `]}`},
-		{`{"input":[{}],"input":[{}]}`, `{"input":[{}],"input":[{},` + secret + `]}`},
+		{`{"input":[` + secret + `],"input":[{}]}`, `{"input":[` + secret + `],"input":[{},` + secret + `]}`},
 		{`{"input":[],"messages":[{}]}`, `{"input":[],"messages":[{},` + secret + `]}`},
 		{`{"input":[{}],"messages":[{}]}`, `{"input":[{}],"messages":[{},` + secret + `]}`, `{"input":[{},{}],"messages":[` + secret + `]}`},
 		{`{"input":[{},{}],"input":` + secret + `}`, `{"input":[{},{}],"input":[` + secret + `]}`},
