@@ -85,6 +85,7 @@ func attempts() []attempted {
 		{name: "gzip twice", codings: []string{"gzip", "gzip"}, body: zipped(zipped([]byte(plain), gzip.Header{}), gzip.Header{}), reason: unchecked},
 		{name: "gzip twice in one line", codings: []string{"gzip, gzip"}, body: zipped(zipped([]byte(plain), gzip.Header{}), gzip.Header{}), reason: unchecked},
 		{name: "identity and gzip", codings: []string{"identity", "gzip"}, body: zipped([]byte(plain), gzip.Header{}), reason: unchecked},
+		{name: "gzip and identity", codings: []string{"gzip", "identity"}, body: zipped([]byte(plain), gzip.Header{}), reason: unchecked},
 		{name: "nothing and gzip", codings: []string{"", "gzip"}, body: zipped([]byte(plain), gzip.Header{}), reason: unchecked},
 		{name: "nothing", codings: []string{""}, body: zipped([]byte(plain), gzip.Header{}), reason: unchecked},
 		{name: "identity that is gzip", codings: []string{"identity"}, body: zipped([]byte(plain), gzip.Header{}), reason: unchecked},
