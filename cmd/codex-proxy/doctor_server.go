@@ -166,6 +166,9 @@ func (d *serverDoctor) developers() {
 		return
 	}
 	store, err := d.c.settings.openDevelopers(ctx)
+	if err == nil {
+		err = d.c.settings.checkTables(ctx)
+	}
 	if err != nil {
 		d.fail(check, err, "")
 		return

@@ -116,6 +116,9 @@ func (s *serverSettings) logger(c *console) *slog.Logger {
 
 func (cmd *serveCommand) Run(c *console) error {
 	log := cmd.logger(c)
+	if err := c.settings.checkTables(c.ctx); err != nil {
+		return err
+	}
 	options, err := cmd.open(c, log)
 	if err != nil {
 		return err

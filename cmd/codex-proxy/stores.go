@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
+	"golang.org/x/sync/errgroup"
 
 	web "codex-proxy/internal/console"
 	"codex-proxy/internal/developer"
@@ -175,6 +176,23 @@ func (s *Settings) keptInTables(ctx context.Context, name string, fresh []byte) 
 	return dynamodb.NewDevelopers(dynamodb.Connect(loaded), s.tokensTable()).Keep(ctx, name, fresh)
 }
 
+// checkTables returns an error where a table of DynamoDB that is to be used is another
+// program's, before anything is written.
+func (s *Settings) checkTables(ctx context.Context) error {
+	if !s.usesTables() {
+		return nil
+	}
+	loaded, err := s.aws(ctx)
+	if err != nil {
+		return err
+	}
+	api := dynamodb.Connect(loaded)
+	var all errgroup.Group
+	all.Go(func() error { return dynamodb.NewDevelopers(api, s.tokensTable()).CheckOurs(ctx) })
+	all.Go(func() error { return dynamodb.NewLedger(api, s.usageTable()).CheckOurs(ctx) })
+	return all.Wait()
+}
+
 // createTables makes the tables of DynamoDB that are missing.
 func (s *Settings) createTables(ctx context.Context) error {
 	if !s.usesTables() {
@@ -198,6 +216,9 @@ func withDevelopers(c *console, work func(developer.Store) error) error {
 
 // withRegister is withDevelopers for commands that need more than a store.
 func withRegister(c *console, work func(register) error) error {
+	if err := c.settings.checkTables(c.ctx); err != nil {
+		return err
+	}
 	store, err := c.settings.openDevelopers(c.ctx)
 	if err != nil {
 		return err

@@ -105,6 +105,9 @@ func explain(err error) error {
 	if !errors.As(err, &said) {
 		return err
 	}
+	if isForeign(said) {
+		return fmt.Errorf("%w (%w)", ErrForeign, err)
+	}
 	advice := ""
 	switch said.ErrorCode() {
 	case "ResourceNotFoundException":

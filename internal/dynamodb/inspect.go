@@ -28,7 +28,7 @@ func Inspect(ctx context.Context, api *sdk.Client, definition *sdk.CreateTableIn
 		return nil, fmt.Errorf("the table %s is %s: wait until it is ACTIVE", name, status)
 	}
 	if !slices.EqualFunc(out.Table.KeySchema, definition.KeySchema, sameKey) {
-		return nil, fmt.Errorf("the table %s has other keys than this program needs: name another with --table-prefix", name)
+		return nil, fmt.Errorf("the table %s has other keys than this program needs: %w", name, ErrForeign)
 	}
 	for _, index := range definition.LocalSecondaryIndexes {
 		there := slices.ContainsFunc(out.Table.LocalSecondaryIndexes, func(is types.LocalSecondaryIndexDescription) bool {

@@ -30,6 +30,10 @@ const (
 	Expires Field = "expires"
 )
 
+// inOrder are all fields, with whose an item is first: what is wrong with another is
+// told with it.
+var inOrder = []Field{Developer, Token, Name, Team, Enabled, Disabled, Expires}
+
 // usual are the names of attributes, as plainName returns them, the better ones
 // first.
 var usual = map[Field][]string{
@@ -75,7 +79,7 @@ type entry struct {
 func (m Mapping) understand(item map[string]types.AttributeValue) (e entry, why string) {
 	e.attributes = map[Field]string{}
 	texts := map[Field]string{}
-	for field := range usual {
+	for _, field := range inOrder {
 		attribute := m.find(field, item)
 		if attribute == "" {
 			continue
@@ -87,8 +91,10 @@ func (m Mapping) understand(item map[string]types.AttributeValue) (e entry, why 
 		if text != "" {
 			texts[field], e.attributes[field] = text, attribute
 		}
+		if field == Developer {
+			e.id = nameable(text)
+		}
 	}
-	e.id = nameable(texts[Developer])
 	for _, needed := range []Field{Token, Developer} {
 		if texts[needed] == "" {
 			return e, fmt.Sprintf("no %s: '--map %s=ATTRIBUTE' names its attribute", needed, needed)
