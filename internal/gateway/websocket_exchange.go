@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -70,19 +69,18 @@ func (s *socket) open(x *socketExchange, m *message) *refusal.Refusal {
 		x.record.RequestIncomplete("it could not be searched for secrets")
 	}
 	if err := x.keep(m); err != nil {
-		return refusal.Unavailable("the record of this request cannot be kept just now, and requests that are not on record are not let through. Try again soon.")
+		return refusal.Unavailable("the record of this request cannot be kept just now, " +
+			"and requests that are not on record are not let through. Try again soon.")
 	}
 	return nil
 }
 
 // keep records a message of the client's. With an error it must not be sent.
 func (x *socketExchange) keep(m *message) error {
+	line := m.line()
 	x.e.RequestBytes += int64(m.received)
-	if m.text == nil {
-		return nil
-	}
-	x.recorded += int64(len(m.text)) + 1
-	return errors.Join(x.recordRequest(m.text), x.recordRequest([]byte{'\n'}))
+	x.recorded += int64(len(line))
+	return x.recordRequest(line)
 }
 
 // begun adds the exchange to those that run, and can be seen and stopped.
@@ -103,7 +101,8 @@ func (s *socket) byItself(h openai.EventHead) (*socketExchange, error) {
 	if no := s.open(x, nil); no != nil {
 		return nil, errNotOnDisk
 	}
-	s.g.Log.Info("upstream sends what nobody asked for on this WebSocket", "id", x.e.ID, "type", h.Type, "response", h.ResponseID)
+	s.g.Log.Info("upstream sends what nobody asked for on this WebSocket",
+		"id", x.e.ID, "type", h.Type, "response", h.ResponseID)
 	x.response = h.ResponseID
 	if h.Begins() {
 		s.begun(x)

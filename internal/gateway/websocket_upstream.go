@@ -17,7 +17,8 @@ func (s *socket) fromUpstream(ctx context.Context) error {
 		kind, event, err := s.receive(ctx, s.up)
 		if errors.Is(err, errTooLong) {
 			return &hangUp{
-				code: websocket.StatusMessageTooBig, words: fmt.Sprintf("a message of OpenAI's is larger than %d MiB", s.g.Limits.Frame>>20),
+				code:    websocket.StatusMessageTooBig,
+				words:   fmt.Sprintf("a message of OpenAI's is larger than %d MiB", s.g.Limits.Frame>>20),
 				outcome: exchange.UpstreamError, origin: exchange.OriginProxy,
 			}
 		}
