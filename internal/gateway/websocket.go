@@ -83,14 +83,16 @@ func (g *Gateway) takePlace(r *http.Request, who developer.Identity) (*seat, *re
 	case !g.WebSocket:
 		return nil, refusal.WebSocketUnavailable("WebSockets are switched off here; plain HTTP works.")
 	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || r.ProtoMajor != 1 || apiPath(r) != "/responses":
-		return nil, refusal.WebSocketUnavailable("only /v1/responses can be upgraded, to a WebSocket, over HTTP/1.1; use plain HTTP.")
+		return nil, refusal.WebSocketUnavailable("only /v1/responses can be upgraded, " +
+			"to a WebSocket, over HTTP/1.1; use plain HTTP.")
 	}
 	place, is := g.sockets.enter(r.Context(), who.TokenID)
 	switch is {
 	case shuttingDown:
 		return nil, refusal.Unavailable("the proxy is shutting down. Try again soon.")
 	case allBusy:
-		return nil, refusal.WebSocketUnavailable(fmt.Sprintf("%d WebSockets of your token are open and at work, and that is the limit; plain HTTP works.", g.sockets.limit))
+		return nil, refusal.WebSocketUnavailable(fmt.Sprintf(
+			"%d WebSockets of your token are open and at work, and that is the limit; plain HTTP works.", g.sockets.limit))
 	}
 	return place, nil
 }

@@ -86,8 +86,10 @@ func (s *socket) understand(kind websocket.MessageType, raw []byte, err error) *
 	}
 	if err != nil {
 		limit := s.g.Limits.Frame >> 20
-		m.unclear, m.code, m.closing = true, websocket.StatusMessageTooBig, fmt.Sprintf("a message is larger than %d MiB", limit)
-		m.no = refusal.Request("too_large", fmt.Sprintf("the WebSocket message is larger than the %d MiB that the proxy lets through. Send less, for instance fewer images.", limit))
+		m.unclear, m.code = true, websocket.StatusMessageTooBig
+		m.closing = fmt.Sprintf("a message is larger than %d MiB", limit)
+		m.no = refusal.Request("too_large", fmt.Sprintf("the WebSocket message is larger than the %d MiB "+
+			"that the proxy lets through. Send less, for instance fewer images.", limit))
 		return m
 	}
 	if kind == websocket.MessageText {
@@ -111,7 +113,8 @@ var errBinary = errors.New("it is binary")
 
 // notUnderstood refuses a message of which it is not certain what upstream takes it for.
 func notUnderstood(why string) *refusal.Refusal {
-	return refusal.Request("message_not_understood", "this WebSocket message was not sent on, as "+why+". Send JSON objects as text, a response.create first.")
+	return refusal.Request("message_not_understood",
+		"this WebSocket message was not sent on, as "+why+". Send JSON objects as text, a response.create first.")
 }
 
 // redact searches a message of the client's. Bytes that are no text cannot be
@@ -209,7 +212,8 @@ func (s *socket) untaken(x *socketExchange) {
 
 // notTaken tells the client so.
 func notTaken() *refusal.Refusal {
-	return refusal.UpstreamUnreachable("OpenAI did not take your request. It was not answered, and costs nothing; try again.")
+	return refusal.UpstreamUnreachable(
+		"OpenAI did not take your request. It was not answered, and costs nothing; try again.")
 }
 
 // refuseAlone puts a message that is refused on record as an exchange of its own.

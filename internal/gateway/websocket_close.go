@@ -49,7 +49,7 @@ func (s *socket) closeAfter(first end, ends <-chan end) end {
 		closeWith(other, closed.Code, closed.Reason)
 	case errors.Is(first.err, errUpstreamWrite):
 		_ = s.up.CloseNow()
-		closeWith(s.down, websocket.StatusInternalError, closeReason("codex-proxy: OpenAI does not take what you send. Try again."))
+		closeWith(s.down, websocket.StatusInternalError, "codex-proxy: OpenAI does not take what you send. Try again.")
 	}
 	_ = s.up.CloseNow()
 	_ = s.down.CloseNow()
@@ -163,7 +163,8 @@ func (s *socket) outcomeOf(first end) (outcome exchange.Outcome, origin exchange
 	case errors.As(first.err, &ours):
 		return ours.outcome, ours.origin, ours.words
 	case errors.Is(first.err, errUpstreamWrite):
-		return exchange.UpstreamError, exchange.OriginOpenAI, "upstream did not take what was sent to it: " + reasonOf(first.err)
+		why = "upstream did not take what was sent to it: " + reasonOf(first.err)
+		return exchange.UpstreamError, exchange.OriginOpenAI, why
 	case first.fromClient || errors.Is(first.err, errClientWrite):
 		return exchange.ClientCancelled, exchange.OriginClient, "the client closed the WebSocket"
 	default:

@@ -70,7 +70,8 @@ func (s *socket) judgeControl(m *message) *refusal.Refusal {
 	case known:
 		return admission.Model(who, m.asked.Model)
 	}
-	return refusal.Request("model_not_allowed", "your team may use certain models only, and the proxy does not know this kind of WebSocket message, so that it cannot tell which model it is for. Send a response.create.")
+	return refusal.Request("model_not_allowed", "your team may use certain models only, and the proxy does not know "+
+		"this kind of WebSocket message, so that it cannot tell which model it is for. Send a response.create.")
 }
 
 // attach puts a message on record with the exchange that it belongs to. The lock

@@ -116,7 +116,8 @@ func (s *socket) byItself(h openai.EventHead) (*socketExchange, error) {
 	if no := s.open(x, nil); no != nil {
 		return nil, errNotOnDisk
 	}
-	s.g.Log.Info("upstream sends what nobody asked for on this WebSocket", "id", x.e.ID, "type", h.Type, "response", h.ResponseID)
+	s.g.Log.Info("upstream sends what nobody asked for on this WebSocket",
+		"id", x.e.ID, "type", h.Type, "response", h.ResponseID)
 	x.response = h.ResponseID
 	if h.Begins() {
 		s.begun(x)

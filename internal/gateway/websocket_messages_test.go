@@ -258,6 +258,30 @@ func TestAMessageWithinAnExchangeIsOnRecordWithIt(t *testing.T) {
 	}
 }
 
+func TestAMessageThatBeginsNoExchangeIsRefusedWhileThereIsNone(t *testing.T) {
+	upstream := &hearing{}
+	f := newFixture(t, options{upstream: relay(t, upstream.serve)})
+	c := f.dial()
+	texts := []string{
+		`{"type":"session.update","session":{"instructions":"unrecorded words"}}`,
+		`{"type":"response.append","input":[{"role":"user","content":"more"}]}`,
+		`{"type":"RESPONSE.CREATE","model":"gpt-5.1-codex"}`,
+		`{"type":"response.steer","previous_response_id":"resp_of_others","input":"more"}`,
+		`{"type":"response.cancel"}`,
+	}
+	for _, text := range texts {
+		wasRefused(t, c, form{name: text, text: text, kind: websocket.MessageText})
+	}
+	for i, e := range f.exchanges(len(texts)) {
+		if got := string(f.document(e).Request.Bytes()); e.Refusal != "message_not_understood" || got != texts[i]+"\n" {
+			t.Errorf("on record as %q: %s", e.Refusal, got)
+		}
+	}
+	if heard := upstream.all(); len(heard) != 0 {
+		t.Errorf("upstream heard %q", heard)
+	}
+}
+
 func TestSteeringIsHeldToTheBudgetAndInterruptingIsNot(t *testing.T) {
 	upstream := &hearing{}
 	f := newFixture(t, options{upstream: relay(t, upstream.serve), policy: &developer.Policy{DeveloperBudgetNanos: 5e9}})

@@ -25,7 +25,8 @@ func (s *socket) fromUpstream(ctx context.Context) error {
 		}
 		if errors.Is(err, errTooLong) {
 			return &hangUp{
-				code: websocket.StatusMessageTooBig, words: fmt.Sprintf("a message of OpenAI's is larger than %d MiB", s.g.Limits.Frame>>20),
+				code:    websocket.StatusMessageTooBig,
+				words:   fmt.Sprintf("a message of OpenAI's is larger than %d MiB", s.g.Limits.Frame>>20),
 				outcome: exchange.UpstreamError, origin: exchange.OriginProxy,
 			}
 		}
