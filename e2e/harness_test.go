@@ -62,6 +62,8 @@ type proxy struct {
 	data    string
 	args    []string
 	address string
+	scheme  string   // http or https
+	env     []string // of the proxy and of Codex, beside this process's
 	process *exec.Cmd
 	log     *output
 }
@@ -78,30 +80,35 @@ func newProxyOn(t *testing.T, data string, options simulated.Options, args ...st
 		t.Skip("the Codex CLI is not installed: run scripts/test.sh, or name it in CODEX_CLI")
 	}
 	options.Key, options.Keep, options.KeepBody = organisationKey, 200, 4<<20
-	openai := simulated.New(options)
-	upstream := httptest.NewServer(openai)
-	p := &proxy{t: t, openai: openai, data: data, log: &output{}}
+	p := &proxy{t: t, openai: simulated.New(options), data: data, scheme: "http", log: &output{}}
+	p.startBefore(httptest.NewServer(p.openai), args...)
+	return p
+}
+
+// startBefore starts it in front of an upstream.
+func (p *proxy) startBefore(upstream *httptest.Server, args ...string) {
+	t := p.t
+	t.Helper()
 	p.args = append([]string{"serve", "--upstream", upstream.URL + "/v1", "--data", p.data}, args...)
 	t.Cleanup(func() {
 		if p.process != nil {
 			_ = p.process.Process.Kill()
 			_ = p.process.Wait()
 		}
-		openai.Close()
+		p.openai.Close()
 		upstream.Close()
 		if t.Failed() {
 			t.Logf("the proxy's log:\n%s", p.log)
 		}
 	})
 	p.start("127.0.0.1:0")
-	return p
 }
 
 // start starts the process and waits until it serves.
 func (p *proxy) start(listen string) {
 	p.t.Helper()
 	p.process = exec.Command(binary, append(p.args, "--listen", listen)...)
-	p.process.Env = append(os.Environ(), "OPENAI_API_KEY="+organisationKey)
+	p.process.Env = append(append(os.Environ(), p.env...), "OPENAI_API_KEY="+organisationKey)
 	p.process.Stdout = io.Discard
 	pipe, err := p.process.StderrPipe()
 	if err != nil {
@@ -220,17 +227,17 @@ type cli struct {
 func (p *proxy) newCLI(w way, token string) *cli {
 	p.t.Helper()
 	c := &cli{t: p.t, home: p.t.TempDir(), token: token}
-	c.env = append(os.Environ(), "HOME="+c.home, "CODEX_HOME="+filepath.Join(c.home, ".codex"), "CODEX_PROXY_TOKEN="+token, "NO_COLOR=1")
-	config := fmt.Sprintf("openai_base_url = %q\n", "http://"+p.address+"/v1")
+	c.env = append(append(os.Environ(), p.env...), "HOME="+c.home, "CODEX_HOME="+filepath.Join(c.home, ".codex"), "CODEX_PROXY_TOKEN="+token, "NO_COLOR=1")
+	config := fmt.Sprintf("openai_base_url = %q\n", p.scheme+"://"+p.address+"/v1")
 	if w != builtIn {
 		config = fmt.Sprintf(`model_provider = "p"
 [model_providers.p]
 name = "p"
-base_url = "http://%s/v1"
+base_url = "%s://%s/v1"
 env_key = "CODEX_PROXY_TOKEN"
 wire_api = "responses"
 supports_websockets = %t
-`, p.address, w == overWebSocket)
+`, p.scheme, p.address, w == overWebSocket)
 	}
 	if err := os.MkdirAll(filepath.Join(c.home, ".codex"), 0o700); err != nil {
 		p.t.Fatal(err)

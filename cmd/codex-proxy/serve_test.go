@@ -211,6 +211,27 @@ func TestHTTPSAndHTTP2AreServedFromFiles(t *testing.T) {
 	}
 }
 
+// TestAModelMayThinkForLongerThanAClientMayTakeToRead runs the server as people have it,
+// with pauses before the first event and between events that are longer than its limits.
+func TestAModelMayThinkForLongerThanAClientMayTakeToRead(t *testing.T) {
+	openai, upstream := simulatedUpstream(t, simulated.Options{Pace: 150 * time.Millisecond})
+	t.Setenv("OPENAI_API_KEY", "sk-x")
+	certificate, key, pool := newCertificate(t)
+	s := startServer(t, t.TempDir(), "serve", "--upstream", upstream, "--tls-cert", certificate, "--tls-key", key,
+		"--write-timeout", "50ms", "--body-idle", "50ms")
+	token := s.token("alice@example.com")
+	for version, http2 := range map[int]bool{1: false, 2: true} {
+		openai.Play(simulated.Answer{Text: "at last", Fault: simulated.Fault{FirstByte: 150 * time.Millisecond}})
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: http2}}
+		if response := s.ask(client, "https", token); response.StatusCode != http.StatusOK || response.ProtoMajor != version {
+			t.Errorf("got %s over %s", response.Status, response.Proto)
+		}
+	}
+	if got := len(openai.Received()); got != 2 {
+		t.Errorf("upstream got %d requests, want 2", got)
+	}
+}
+
 func TestServeSaysWhatItLacks(t *testing.T) {
 	t.Setenv("OPENAI_API_KEY", "")
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
