@@ -129,14 +129,9 @@ func (db *DB) Close() error {
 }
 
 func (db *DB) open(ctx context.Context, migrations []string) (err error) {
-	if db.writer, err = sql.Open("sqlite", source(db.path, "")); err != nil {
-		return err
-	}
-	keep(db.writer, 1)
-	if db.reader, err = sql.Open("sqlite", source(db.path, "&_pragma=query_only(1)")); err != nil {
-		return err
-	}
-	keep(db.reader, readers)
+	registerFileSystem()
+	db.writer = connections(source(db.path, ""), 1)
+	db.reader = connections(source(db.path, "&_pragma=query_only(1)"), readers)
 	if err := useWAL(ctx, db.writer); err != nil {
 		return err
 	}
@@ -190,15 +185,17 @@ func (db *DB) checkWritable(ctx context.Context) error {
 // connection needs.
 func source(path, more string) string {
 	escaped := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
-	return fmt.Sprintf("file:%s?_txlock=immediate&_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)%s",
-		escaped, lockWait.Milliseconds(), more)
+	return fmt.Sprintf("file:%s?vfs=%s&_txlock=immediate&_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)%s",
+		escaped, fileSystem, lockWait.Milliseconds(), more)
 }
 
-// keep bounds a pool to n connections and never closes an idle one, as their
+// connections returns a pool of at most n, which never closes an idle one: their
 // caches and prepared statements are what makes them fast.
-func keep(pool *sql.DB, n int) {
-	pool.SetMaxOpenConns(n)
-	pool.SetMaxIdleConns(n)
+func connections(source string, n int) *sql.DB {
+	made := sql.OpenDB(&pool{source: source, limit: n})
+	made.SetMaxOpenConns(n)
+	made.SetMaxIdleConns(n)
+	return made
 }
 
 // useWAL puts the file in WAL mode, where it stays. SQLite does not wait for
@@ -266,7 +263,7 @@ func userVersion(ctx context.Context, q queryer) (version int, err error) {
 func rollback(tx *sql.Tx) error {
 	// A transaction that its context ended, or that SQLite gave up, is already
 	// rolled back.
-	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) && !strings.Contains(err.Error(), "no transaction is active") {
+	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, ErrHanging) && !strings.Contains(err.Error(), "no transaction is active") {
 		return fmt.Errorf("roll back: %w", err)
 	}
 	return nil
