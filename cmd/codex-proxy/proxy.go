@@ -85,7 +85,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if p.book, err = c.settings.priceBook(); err != nil {
 		return nil, err
 	}
-	if p.developers, err = c.settings.openDevelopers(c.ctx); err != nil {
+	if p.developers, err = c.settings.openDevelopers(c.ctx, own); err != nil {
 		return nil, err
 	}
 	p.invites = invite.Handler(invite.Config{Store: p.developers, PublicURL: s.PublicURL, Now: o.now, Log: o.log})
@@ -102,10 +102,10 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		return nil, err
 	}
 	conversations := redaction.NewConversations(rules, o.now)
-	if p.ledger, err = c.settings.openLedger(c.ctx); err != nil {
+	if p.ledger, err = c.settings.openLedger(c.ctx, own); err != nil {
 		return nil, err
 	}
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, own)
 	if err != nil {
 		return nil, err
 	}

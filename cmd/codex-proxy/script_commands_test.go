@@ -21,9 +21,11 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"nowhere": scriptNowhere,
 }
 
-// scriptSetup gives scripts an escape character to try where text is expected.
+// scriptSetup gives scripts an escape character to try where text is expected, and
+// lets their first command make the installation.
 func scriptSetup(env *testscript.Env) error {
 	env.Setenv("ESCAPE", "\x1b")
+	env.Setenv("CODEX_PROXY_INIT", "true")
 	return nil
 }
 

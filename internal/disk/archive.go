@@ -43,11 +43,24 @@ func NewArchive(dir string) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
-	a := &Archive{root: root, made: map[string]bool{".": true}}
+	a := newArchive(root)
 	if err := root.Mkdir(incoming, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, errors.Join(fmt.Errorf("open the archive: %w", err), root.Close())
 	}
 	return a, nil
+}
+
+// OpenArchive opens the archive in dir for reading. It makes nothing.
+func OpenArchive(dir string) (*Archive, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the archive: %w", err)
+	}
+	return newArchive(root), nil
+}
+
+func newArchive(root *os.Root) *Archive {
+	return &Archive{root: root, made: map[string]bool{".": true}}
 }
 
 // Clean removes what an interrupted Put left behind. Only the process that

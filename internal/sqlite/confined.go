@@ -19,7 +19,7 @@ import (
 const (
 	// maxCall is how long a call may take whose context sets no limit, and
 	// maxMaintenance one that goes through a whole file.
-	maxCall        = time.Minute
+	maxCall        = 5 * time.Minute
 	maxMaintenance = 24 * time.Hour
 	// interruptWait is how long a call that is told to stop may take to do so.
 	interruptWait = 250 * time.Millisecond
@@ -40,6 +40,7 @@ func maintenance(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // pool makes the connections of one sql.DB. It is a driver.Connector.
 type pool struct {
+	file   *file
 	source string
 	limit  int // most calls that may be out
 
@@ -142,6 +143,14 @@ func (c *conn) call(ctx context.Context, do func() error) error {
 	if c.lost || c.ended {
 		return ErrHanging
 	}
+	if err := c.pool.file.usable(); err != nil {
+		return err
+	}
+	return c.run(ctx, do)
+}
+
+// run is call for what is of use even when the file is not.
+func (c *conn) run(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	c.calls <- func() { done <- do() }
 	limit := time.NewTimer(maxCall)
@@ -151,6 +160,7 @@ func (c *conn) call(ctx context.Context, do func() error) error {
 	}
 	select {
 	case err := <-done:
+		c.pool.file.note(err)
 		return err
 	case <-limit.C:
 	case <-ctx.Done():
@@ -198,7 +208,7 @@ func (c *conn) finish(do func() error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	return c.call(ctx, do)
+	return c.run(ctx, do)
 }
 
 // IsValid implements driver.Validator.
