@@ -98,6 +98,27 @@ func (f *file) inPlace() error {
 	return ErrMoved
 }
 
+// Reason names what is wrong with a file that err is about, in a word or two; "" when
+// it is nothing that has a name.
+func Reason(err error) string {
+	code := primaryCode(err)
+	switch {
+	case errors.Is(err, ErrMoved):
+		return "moved"
+	case errors.Is(err, ErrDamaged), code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB:
+		return "damaged"
+	case errors.Is(err, ErrHanging):
+		return "hanging"
+	case code == sqlite3.SQLITE_READONLY, code == sqlite3.SQLITE_CANTOPEN, code == sqlite3.SQLITE_PERM:
+		return "read-only"
+	case code == sqlite3.SQLITE_FULL:
+		return "disk full"
+	case code == sqlite3.SQLITE_IOERR:
+		return "disk failing"
+	}
+	return ""
+}
+
 // maxWholeCheck is the size of a file, in bytes, up to which a check reads all of it.
 const maxWholeCheck = 1 << 20
 
@@ -169,11 +190,15 @@ func (db *DB) look(ctx context.Context, with *sql.DB) error {
 // writable returns why nothing can be written beside a file, where SQLite keeps
 // what was changed last.
 func writable(path string) (err error) {
-	probe, err := os.CreateTemp(filepath.Dir(path), ".probe-*")
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".probe") // always the same, should it be left behind
+	probe, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(probe.Name())) }()
 	_, err = probe.Write(make([]byte, 4<<10))
-	return errors.Join(err, probe.Close())
+	err = errors.Join(err, probe.Close())
+	if removed := os.Remove(name); !errors.Is(removed, fs.ErrNotExist) { // as another process, such as the doctor, may have
+		err = errors.Join(err, removed)
+	}
+	return err
 }
