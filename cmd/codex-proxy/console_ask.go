@@ -30,7 +30,7 @@ func (cmd *consoleAskCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	return withRegister(c, func(store register) error {
+	return withRegister(c, change, func(store register) error {
 		reader, err := consoleViewer(c, store, cmd.By)
 		if err != nil {
 			return err
@@ -78,7 +78,7 @@ func checkSomebody(c *console, store developer.Store, id string) error {
 	if !errors.Is(missing, developer.ErrNotFound) {
 		return missing
 	}
-	books, err := c.settings.openLedger(c.ctx)
+	books, err := c.settings.openLedger(c.ctx, look)
 	if err != nil {
 		return err
 	}

@@ -22,8 +22,8 @@ type consoleCommand struct {
 }
 
 // withPeople runs a command's work on those who may sign in.
-func withPeople(c *console, work func(web.People) error) error {
-	return withRegister(c, func(store register) error { return work(web.People{Store: store, Now: now}) })
+func withPeople(c *console, to storeAccess, work func(web.People) error) error {
+	return withRegister(c, to, func(store register) error { return work(web.People{Store: store, Now: now}) })
 }
 
 // explainPeople says what to do about an error.
@@ -72,7 +72,7 @@ func (cmd *consoleUserAddCommand) Run(c *console) error { return cmd.add(c, fals
 func (cmd *consoleTokenAddCommand) Run(c *console) error { return cmd.add(c, true) }
 
 func (e *consoleEntry) add(c *console, api bool) error {
-	return withPeople(c, func(people web.People) error {
+	return withPeople(c, change, func(people web.People) error {
 		credential, err := people.Add(c.ctx, e.Name, webaccess.Role(e.Role), api, e.Expires.after(now()))
 		if err != nil {
 			return explainPeople(err, e.Name)
@@ -107,7 +107,7 @@ func (cmd *consoleUserListCommand) Run(c *console) error { return listPeople(c, 
 func (cmd *consoleTokenListCommand) Run(c *console) error { return listPeople(c, cmd.JSON, true) }
 
 func listPeople(c *console, json, api bool) error {
-	return withPeople(c, func(people web.People) error {
+	return withPeople(c, look, func(people web.People) error {
 		all, err := people.All(c.ctx)
 		if err != nil {
 			return err
@@ -150,7 +150,7 @@ func (cmd *consoleResetAdminCommand) Run(c *console) error {
 }
 
 func resetPerson(c *console, json bool, name string) error {
-	return withPeople(c, func(people web.People) error {
+	return withPeople(c, change, func(people web.People) error {
 		credential, err := people.Reset(c.ctx, name)
 		if err != nil {
 			return explainPeople(err, name)
@@ -164,7 +164,7 @@ type consoleUserRemoveCommand struct {
 }
 
 func (cmd *consoleUserRemoveCommand) Run(c *console) error {
-	return withPeople(c, func(people web.People) error {
+	return withPeople(c, change, func(people web.People) error {
 		if err := people.Remove(c.ctx, cmd.Name); err != nil {
 			return explainPeople(err, cmd.Name)
 		}
@@ -197,7 +197,7 @@ func newReadingRow(r web.Reading) readingRow {
 }
 
 func (cmd *consoleAccessLogCommand) Run(c *console) error {
-	return withRegister(c, func(store register) error {
+	return withRegister(c, look, func(store register) error {
 		readings, err := store.Readings(c.ctx, cmd.Developer, now().AddDate(0, 0, -cmd.Days))
 		if err != nil {
 			return err
@@ -230,7 +230,7 @@ func (cmd *consoleDecideCommand) decide(c *console, yes bool) error {
 	if err != nil {
 		return err
 	}
-	return withRegister(c, func(store register) error {
+	return withRegister(c, change, func(store register) error {
 		by, err := consoleViewer(c, store, cmd.By)
 		if err != nil {
 			return err

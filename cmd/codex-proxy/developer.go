@@ -72,7 +72,7 @@ func (cmd *developerAddCommand) Run(c *console) error {
 		}
 		token, tokens = made, append(tokens, credential)
 	}
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		known, err := store.Teams(c.ctx)
 		if err != nil {
 			return err
@@ -105,7 +105,7 @@ func (cmd *developerAddCommand) Run(c *console) error {
 type developerListCommand struct{ jsonFlag }
 
 func (cmd *developerListCommand) Run(c *console) error {
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, look, func(store developer.Store) error {
 		all, err := store.Developers(c.ctx)
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ type developerShowCommand struct {
 }
 
 func (cmd *developerShowCommand) Run(c *console) error {
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, look, func(store developer.Store) error {
 		d, err := store.Developer(c.ctx, folded(cmd.ID))
 		if err != nil {
 			return explainMissing(err, cmd.ID)
@@ -182,7 +182,7 @@ func (cmd *developerSetCommand) Run(c *console) error {
 	if cmd.Name == nil && cmd.Team == nil {
 		return misuse("nothing to change: give --name, --team or both")
 	}
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		known, err := store.Teams(c.ctx)
 		if err != nil {
 			return err
@@ -226,7 +226,7 @@ func (cmd *developerEnableCommand) Run(c *console) error {
 }
 
 func setEnabled(c *console, id string, enabled bool, done string) error {
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		d, err := store.UpdateDeveloper(c.ctx, folded(id), func(d *developer.Developer) error {
 			if enabled {
 				d.Enable(now())
@@ -249,7 +249,7 @@ type developerRemoveCommand struct {
 }
 
 func (cmd *developerRemoveCommand) Run(c *console) error {
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		d, err := store.Developer(c.ctx, folded(cmd.ID))
 		if err != nil {
 			return explainMissing(err, cmd.ID)

@@ -69,7 +69,7 @@ func (cmd *rosterFlags) run(c *console, plan func(roster.Roster, []developer.Dev
 	if len(list.Ignored) > 0 {
 		fmt.Fprintf(c.stderr, "codex-proxy: passed over the columns %s\n", terminal.Safe(strings.Join(list.Ignored, ", ")))
 	}
-	return withRegister(c, func(store register) error {
+	return withRegister(c, changeUnless(cmd.DryRun), func(store register) error {
 		existing, err := store.Developers(c.ctx)
 		if err != nil {
 			return err

@@ -45,7 +45,7 @@ func (cmd *developerInviteCommand) Run(c *console) error {
 	if err != nil {
 		return misuse("%v", err)
 	}
-	return withRegister(c, func(store register) error {
+	return withRegister(c, change, func(store register) error {
 		added, err := cmd.ensureDeveloper(c, store, id, at)
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ type developerInvitationsCommand struct {
 }
 
 func (cmd *developerInvitationsCommand) Run(c *console) error {
-	return withRegister(c, func(store register) error {
+	return withRegister(c, look, func(store register) error {
 		all, err := store.Invitations(c.ctx)
 		if err != nil {
 			return err
@@ -167,7 +167,7 @@ type developerUninviteCommand struct {
 }
 
 func (cmd *developerUninviteCommand) Run(c *console) error {
-	return withRegister(c, func(store register) error {
+	return withRegister(c, change, func(store register) error {
 		at := now()
 		i, err := store.CancelInvitation(c.ctx, cmd.ID, at)
 		if errors.Is(err, developer.ErrNotFound) {

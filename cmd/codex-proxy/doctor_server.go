@@ -165,7 +165,7 @@ func (d *serverDoctor) developers() {
 	if d.c.settings.usesTables() && !d.table(ctx, check, d.c.settings.tokensTable(), dynamodb.TokensTable) {
 		return
 	}
-	store, err := d.c.settings.openDevelopers(ctx)
+	store, err := d.c.settings.openDevelopers(ctx, change)
 	if err == nil {
 		err = d.c.settings.checkTables(ctx)
 	}
@@ -231,7 +231,7 @@ func (d *serverDoctor) archive() {
 	ctx, cancel := d.limited()
 	defer cancel()
 	began := time.Now()
-	archive, err := d.c.settings.openArchive(ctx)
+	archive, err := d.c.settings.openArchive(ctx, change)
 	if err != nil {
 		d.fail(check, err, "")
 		return
@@ -381,7 +381,7 @@ func (d *serverDoctor) ledger() {
 	if d.c.settings.usesTables() && !d.table(ctx, check, d.c.settings.usageTable(), dynamodb.UsageTable) {
 		return
 	}
-	store, err := d.c.settings.openLedger(ctx)
+	store, err := d.c.settings.openLedger(ctx, change)
 	if err != nil {
 		d.fail(check, err, "")
 		return

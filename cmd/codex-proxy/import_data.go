@@ -48,7 +48,7 @@ func (cmd *importCommand) importData(c *console) error {
 	if err != nil {
 		return err
 	}
-	return withRegister(c, func(store register) error {
+	return withRegister(c, changeUnless(cmd.DryRun), func(store register) error {
 		taken, err := planMove(c, store, other)
 		if err != nil {
 			return err
@@ -77,7 +77,17 @@ func readInstallation(c *console, directory string) (found installation, err err
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return found, misuse("%s is no data directory of a codex-proxy: it has no %s", directory, filepath.Base(file))
 	}
-	store, err := sqlite.OpenDevelopers(c.ctx, file)
+	// An older version's tables are brought up to date in a copy.
+	scratch, err := os.MkdirTemp("", "codex-proxy-import-*")
+	if err != nil {
+		return found, fmt.Errorf("copy the database of the other installation: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	copied := filepath.Join(scratch, filepath.Base(file))
+	if err := sqlite.Copy(c.ctx, file, copied); err != nil {
+		return found, err
+	}
+	store, err := sqlite.OpenDevelopers(c.ctx, copied)
 	if err != nil {
 		return found, err
 	}

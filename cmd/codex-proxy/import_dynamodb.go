@@ -72,7 +72,7 @@ func (cmd *importCommand) importTable(c *console) error {
 		return err
 	}
 	shown.clear()
-	return withRegister(c, func(store register) error {
+	return withRegister(c, changeUnless(cmd.DryRun), func(store register) error {
 		taken, err := planTable(c, store, table)
 		if err != nil {
 			return err

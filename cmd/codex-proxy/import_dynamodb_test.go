@@ -126,6 +126,9 @@ func TestAnOlderTableIsTakenOver(t *testing.T) {
 		map[string]any{"token": secret + "nobody", "user_id": "not an id: " + secret},
 	)
 	data := t.TempDir()
+	if err := (&Settings{Data: data}).initialize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	args := []string{"import", "--from-dynamodb", "proxy-users", "--endpoint", address, "--data", data}
 
 	stdout, stderr, code := command(t, "", append(args, "--dry-run")...)

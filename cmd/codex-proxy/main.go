@@ -52,6 +52,7 @@ type commands struct {
 	Live    liveCommand    `cmd:"" help:"Show what runs now in a server, and end it, by the server's API."`
 	Usage   usageCommand   `cmd:"" help:"Report tokens and cost by developer, team, model, day or session."`
 	Price   priceCommand   `cmd:"" help:"Show and change what tokens cost."`
+	Migrate migrateCommand `cmd:"" help:"Bring the databases in --data up to this version's tables, while no server runs."`
 	Lambda  lambdaCommand  `cmd:"" hidden:"" help:"Run the proxy as a function of AWS Lambda."`
 	Version versionCommand `cmd:"" help:"Print the version, the commit and its date, and the toolchain that built it."`
 	AWS     awsCommand     `cmd:"" name:"aws" help:"Make, show, check and remove an installation on AWS: deploy, status, smoke, destroy."`

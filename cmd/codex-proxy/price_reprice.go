@@ -35,7 +35,7 @@ func (cmd *priceRepriceCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.settings.openLedger(c.ctx)
+	store, err := c.settings.openLedger(c.ctx, changeUnless(cmd.DryRun))
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (cmd *priceRepriceCommand) Run(c *console) error {
 	note := repricing{From: from, To: to, At: now(), Edition: book.Edition(), Prices: book.Source(), book: book}
 	if !cmd.DryRun {
 		// The archive is the truth: a rebuild repeats what is noted there.
-		archive, err := c.settings.openArchive(c.ctx)
+		archive, err := c.settings.openArchive(c.ctx, change)
 		if err != nil {
 			return err
 		}

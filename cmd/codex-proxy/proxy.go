@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ import (
 	"codex-proxy/internal/onboard/invite"
 	"codex-proxy/internal/onboard/script"
 	"codex-proxy/internal/policy/endpoint"
+	"codex-proxy/internal/readiness"
 	"codex-proxy/internal/record"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/upstream"
@@ -49,6 +49,7 @@ type proxy struct {
 	signIn     http.Handler
 	console    http.Handler // nil where there is none
 	clients    httpserver.Limits
+	readiness  *readiness.Watch
 	options    proxyOptions
 
 	stop    context.CancelFunc
@@ -102,7 +103,7 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 	if p.book, err = c.settings.priceBook(); err != nil {
 		return nil, err
 	}
-	if p.developers, err = c.settings.openDevelopers(c.ctx); err != nil {
+	if p.developers, err = c.settings.openDevelopers(c.ctx, own); err != nil {
 		return nil, err
 	}
 	p.invites = invite.Handler(invite.Config{Store: p.developers, PublicURL: s.PublicURL, Now: o.now, Log: o.log})
@@ -119,15 +120,16 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		return nil, err
 	}
 	conversations := redaction.NewConversations(rules, int(s.maxMemory()/conversationsPart), o.now)
-	if p.ledger, err = c.settings.openLedger(c.ctx); err != nil {
+	if p.ledger, err = c.settings.openLedger(c.ctx, own); err != nil {
 		return nil, err
 	}
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, own)
 	if err != nil {
 		return nil, err
 	}
 	// The spool's lock says that no other process writes here.
-	options := record.Options{Archive: archive, Ledger: p.ledger.Add, Log: o.log, BacklogBytes: int(s.maxMemory() / backlogPart)}
+	noted := &notedArchive{Archive: archive, now: o.now}
+	options := record.Options{Archive: noted, Ledger: p.ledger.Add, Log: o.log, BacklogBytes: int(s.maxMemory() / backlogPart)}
 	if bucket, ok := archive.(record.OpeningStore); ok {
 		p.openings = record.NewOpenings(bucket)
 	}
@@ -175,9 +177,15 @@ func openProxy(c *console, s *serverSettings, o proxyOptions) (_ *proxy, err err
 		}
 	}
 
+	if p.readiness, err = p.watchReadiness(c.settings, noted); err != nil {
+		return nil, err
+	}
+	p.readiness.Ask(c.ctx)
+
 	background, stop := context.WithCancel(context.WithoutCancel(c.ctx))
 	p.stop = stop
 	p.running.Go(func() { p.gateway.Watch(background) })
+	p.running.Go(func() { p.readiness.Run(background) })
 	p.running.Go(func() { keeper.follow(background, conversations) })
 	p.running.Go(func() {
 		p.lastUsed.Run(background, func(err error) { o.log.Warn("last use of tokens is not written down", "error", err) })
@@ -267,7 +275,7 @@ func (p *proxy) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 	})
-	mux.HandleFunc("GET /readyz", p.ready)
+	mux.Handle("GET /readyz", p.readiness)
 	mux.Handle("GET /metrics", p.metrics.Handler())
 	mux.HandleFunc("GET /whoami", p.gateway.Whoami)
 	for _, path := range script.Paths {
@@ -291,30 +299,6 @@ func (p *proxy) handler() http.Handler {
 			p.gateway.ServeHTTP(w, r)
 		}
 	})
-}
-
-// ready says whether an exchange could begin now, part by part.
-func (p *proxy) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	checks := map[string]error{
-		"developers": p.developers.Ping(ctx),
-		"ledger":     p.ledger.Ping(ctx),
-		"spool":      p.spool.Ready(ctx),
-	}
-	parts := map[string]string{}
-	status := http.StatusOK
-	for part, err := range checks {
-		parts[part] = "ok"
-		if err != nil {
-			status = http.StatusServiceUnavailable
-			parts[part] = "cannot serve" // the reason is the operator's, in the log
-			p.log.Error("not ready", "part", part, "error", err)
-		}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(parts) // the asker may be gone
 }
 
 // add adds a developer and returns their first token.

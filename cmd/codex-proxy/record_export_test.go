@@ -151,6 +151,9 @@ func TestTheQueriesOfTheDocumentationRun(t *testing.T) {
 
 func TestADayWithoutExchangesHasNoFile(t *testing.T) {
 	home := t.TempDir()
+	if err := (&Settings{Data: home}).initialize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	out := filepath.Join(home, "out")
 	stale := filepath.Join(out, "day=2026-01-05", "exchanges.parquet")
 	if err := os.MkdirAll(filepath.Dir(stale), 0o700); err != nil {

@@ -47,7 +47,7 @@ func (r *recordListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, look)
 	if err != nil {
 		return err
 	}

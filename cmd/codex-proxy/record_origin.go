@@ -41,7 +41,7 @@ func (r *recordOriginCommand) Run(c *console) error {
 		return err
 	}
 	filter.Developer = r.Developer
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, look)
 	if err != nil {
 		return err
 	}

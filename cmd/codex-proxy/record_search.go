@@ -30,7 +30,7 @@ func (r *recordSearchCommand) Run(c *console) error {
 		return err
 	}
 	filter.Developer = r.Developer
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, look)
 	if err != nil {
 		return err
 	}

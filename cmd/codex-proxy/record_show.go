@@ -24,7 +24,7 @@ type recordShowCommand struct {
 }
 
 func (r *recordShowCommand) Run(c *console) error {
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, look)
 	if err != nil {
 		return err
 	}

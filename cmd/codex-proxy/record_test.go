@@ -30,6 +30,7 @@ func TestRecordCommands(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			// Under the race detector each command would sleep a second at its end.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("CODEX_PROXY_INIT", "true")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits, "archive": scriptArchive},
@@ -43,7 +44,10 @@ func scriptArchive(ts *testscript.TestScript, _ bool, names []string) {
 		config := standin.Config(ts.Getenv("AWS_ENDPOINT_URL_S3"))
 		settings.loaded = &config
 	}
-	archive, err := settings.openArchive(context.Background())
+	if !settings.usesBucket() {
+		ts.Check(settings.initialize(context.Background()))
+	}
+	archive, err := settings.openArchive(context.Background(), own)
 	ts.Check(err)
 	for _, name := range names {
 		ts.Check(archiveFiles(context.Background(), archive, ts.MkAbs(name)))
@@ -101,7 +105,11 @@ func archiveDocument(ctx context.Context, archive record.Archive, doc record.Doc
 // archiveOf opens the archive of a data directory.
 func archiveOf(t *testing.T, data string) record.Archive {
 	t.Helper()
-	archive, err := (&Settings{Data: data}).openArchive(t.Context())
+	settings := &Settings{Data: data}
+	if err := settings.initialize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := settings.openArchive(t.Context(), own)
 	if err != nil {
 		t.Fatal(err)
 	}

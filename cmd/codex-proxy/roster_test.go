@@ -245,7 +245,7 @@ func TestAFileOfTokensOutlivesOnlyWhatMayHaveBeenDone(t *testing.T) {
 			var out, errs bytes.Buffer
 			console := &console{ctx: t.Context(), settings: &Settings{Data: directory}, stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
 			cmd := rosterFlags{Out: filepath.Join(directory, "tokens.json")}
-			err := withRegister(console, func(store register) error {
+			err := withRegister(console, own, func(store register) error {
 				list, err := roster.Read(strings.NewReader("alice\nbob\n"))
 				if err != nil {
 					return err

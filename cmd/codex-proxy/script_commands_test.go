@@ -1,8 +1,10 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -19,12 +21,32 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"exits":   scriptExits,
 	"keep":    scriptKeep,
 	"nowhere": scriptNowhere,
+	"sql":     scriptSQL,
 }
 
-// scriptSetup gives scripts an escape character to try where text is expected.
+// scriptSetup gives scripts an escape character to try where text is expected, and
+// lets their first command make the installation.
 func scriptSetup(env *testscript.Env) error {
 	env.Setenv("ESCAPE", "\x1b")
+	env.Setenv("CODEX_PROXY_INIT", "true")
 	return nil
+}
+
+// scriptSQL runs SQL on a database: sql FILE STATEMENTS. It prints the first value.
+func scriptSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sql FILE STATEMENTS")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	var value string
+	if err := db.QueryRow(args[1]).Scan(&value); !errors.Is(err, sql.ErrNoRows) {
+		ts.Check(err)
+	}
+	ts.Check(db.Close())
+	_, err = fmt.Fprintln(ts.Stdout(), value)
+	ts.Check(err)
 }
 
 // scriptExits runs a command that must end with an exit code: exits 2 codex-proxy …

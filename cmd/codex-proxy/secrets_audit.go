@@ -48,7 +48,7 @@ func (cmd *secretsAuditCommand) Run(c *console) error {
 	if rules, err = rules.only(cmd.Rule); err != nil {
 		return err
 	}
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, changeUnless(!cmd.Purge))
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (r *auditRun) survey() (*survey, error) {
 // earlier records of the same sessions, and returns what was purged. The ledger is told before a
 // record is written: an interruption then loses nothing that was found.
 func (r *auditRun) purge(told *survey) (*survey, error) {
-	store, err := r.console.settings.openLedger(r.console.ctx)
+	store, err := r.console.settings.openLedger(r.console.ctx, change)
 	if err != nil {
 		return nil, err
 	}

@@ -154,6 +154,9 @@ func zipped(text string) []byte {
 func keepRecords(t *testing.T, data string, r *rand.Rand, n int) (all []kept, planted []secret) {
 	t.Helper()
 	settings := &Settings{Data: data}
+	if err := settings.initialize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	store, err := sqlite.OpenLedger(t.Context(), settings.ledgerFile())
 	if err != nil {
 		t.Fatal(err)

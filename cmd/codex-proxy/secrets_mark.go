@@ -21,7 +21,7 @@ func (*secretsMarkCommand) Help() string {
 }
 
 func (cmd *secretsMarkCommand) Run(c *console) error {
-	books, err := c.settings.openLedger(c.ctx)
+	books, err := c.settings.openLedger(c.ctx, look)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (cmd *secretsMarkCommand) Run(c *console) error {
 	if err := mark.Validate(); err != nil {
 		return misuse("%v", err)
 	}
-	if err := withRegister(c, func(store register) error { return store.Mark(c.ctx, mark) }); err != nil {
+	if err := withRegister(c, change, func(store register) error { return store.Mark(c.ctx, mark) }); err != nil {
 		return err
 	}
 	said := "is marked " + cmd.As
@@ -50,7 +50,7 @@ func (cmd *secretsMarkCommand) Run(c *console) error {
 // marksByFingerprint returns the marks that there are.
 func marksByFingerprint(c *console) (map[string]ledger.Mark, error) {
 	marks := map[string]ledger.Mark{}
-	err := withRegister(c, func(store register) error {
+	err := withRegister(c, look, func(store register) error {
 		all, err := store.Marks(c.ctx)
 		for _, m := range all {
 			marks[m.Fingerprint] = m

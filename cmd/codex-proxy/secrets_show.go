@@ -46,7 +46,7 @@ func newSightingRow(s ledger.Sighting) sightingRow {
 }
 
 func (cmd *secretsShowCommand) Run(c *console) error {
-	store, err := c.settings.openLedger(c.ctx)
+	store, err := c.settings.openLedger(c.ctx, look)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (cmd *sessionListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.settings.openLedger(c.ctx)
+	store, err := c.settings.openLedger(c.ctx, look)
 	if err != nil {
 		return err
 	}

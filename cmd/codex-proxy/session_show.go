@@ -37,7 +37,7 @@ func (cmd *sessionShowCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.settings.openLedger(c.ctx)
+	store, err := c.settings.openLedger(c.ctx, look)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (cmd *sessionShowCommand) Run(c *console) error {
 	if cmd.Turn < 0 || cmd.Turn > len(facts) {
 		return misuse("--turn %d: this session has the turns 1 to %d", cmd.Turn, len(facts))
 	}
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, look)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ type Settings struct {
 	Config string `help:"Settings file (TOML). A flag beats a CODEX_PROXY_… variable, which beats the file." default:"codex-proxy.toml" placeholder:"FILE"`
 	// Data is the directory that holds all local state.
 	Data string `help:"Directory that holds all local state." default:"${data}" placeholder:"DIR"`
+	// Init lets a command that changes something make an installation.
+	Init bool `help:"Make an installation in --data where there is none, for a command that changes something. 'serve' does so without."`
 	storeSettings
 	// Prices is a file that overrides the built-in price book.
 	Prices string `help:"Price file (TOML) whose entries override the built-in price book and the settings file's [[price]] tables." placeholder:"FILE"`

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -100,10 +103,32 @@ func (s *storeSettings) aws(ctx context.Context) (aws.Config, error) {
 	return loaded, nil
 }
 
+// storeAccess is what a command opens a store for: to own it as a server does, to change
+// what is in it, or to look. Only an owner makes what is missing, and moves tables
+// to another version.
+type storeAccess = sqlite.Access
+
+const (
+	own    = sqlite.Own
+	change = sqlite.Change
+	look   = sqlite.Look
+)
+
+// changeUnless is the access of a command that has --dry-run.
+func changeUnless(dry bool) storeAccess {
+	if dry {
+		return look
+	}
+	return change
+}
+
 // openDevelopers opens the store of developers.
-func (s *Settings) openDevelopers(ctx context.Context) (register, error) {
+func (s *Settings) openDevelopers(ctx context.Context, to storeAccess) (register, error) {
 	if !s.usesTables() {
-		store, err := sqlite.OpenDevelopers(ctx, s.developersFile())
+		if err := s.checkInstallation(ctx, s.developersFile(), to); err != nil {
+			return nil, err
+		}
+		store, err := sqlite.OpenDevelopersFor(ctx, s.developersFile(), to)
 		if err != nil {
 			return nil, err
 		}
@@ -117,9 +142,12 @@ func (s *Settings) openDevelopers(ctx context.Context) (register, error) {
 }
 
 // openLedger opens the ledger.
-func (s *Settings) openLedger(ctx context.Context) (books, error) {
+func (s *Settings) openLedger(ctx context.Context, to storeAccess) (books, error) {
 	if !s.usesTables() {
-		store, err := sqlite.OpenLedger(ctx, s.ledgerFile())
+		if err := s.checkInstallation(ctx, s.ledgerFile(), to); err != nil {
+			return nil, err
+		}
+		store, err := sqlite.OpenLedgerFor(ctx, s.ledgerFile(), to)
 		if err != nil {
 			return nil, err
 		}
@@ -133,8 +161,14 @@ func (s *Settings) openLedger(ctx context.Context) (books, error) {
 }
 
 // openArchive opens the archive of records.
-func (s *Settings) openArchive(ctx context.Context) (record.Archive, error) {
+func (s *Settings) openArchive(ctx context.Context, to storeAccess) (record.Archive, error) {
 	if !s.usesBucket() {
+		if err := s.checkInstallation(ctx, s.archiveDirectory(), to); err != nil {
+			return nil, err
+		}
+		if to == look {
+			return disk.OpenArchive(s.archiveDirectory())
+		}
 		return disk.NewArchive(s.archiveDirectory())
 	}
 	at, err := s3.ParseLocation(s.Archive)
@@ -146,6 +180,51 @@ func (s *Settings) openArchive(ctx context.Context) (record.Archive, error) {
 		return nil, err
 	}
 	return s3.NewArchive(s3.Connect(loaded), at, ""), nil
+}
+
+// checkInstallation returns an error when what a command wants to use is not there.
+// A path that is mistyped must not become an installation.
+func (s *Settings) checkInstallation(ctx context.Context, path string, to storeAccess) error {
+	if to == own {
+		return nil
+	}
+	_, err := os.Stat(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if s.Init && to == change {
+		return s.initialize(ctx)
+	}
+	lacks := path
+	if below, err := filepath.Rel(s.Data, path); err == nil && filepath.IsLocal(below) {
+		lacks = below
+	}
+	return misuse("there is no installation in %s: it has no %s. Check --data and --archive, or start 'codex-proxy serve' there; "+
+		"--init makes one for a command that changes something", s.Data, lacks)
+}
+
+// rebuildAccess is the access to a ledger that is about to be made from the archive:
+// one that is lost is made anew.
+func (s *Settings) rebuildAccess() storeAccess {
+	if _, err := os.Stat(s.ledgerFile()); errors.Is(err, fs.ErrNotExist) {
+		return own
+	}
+	return change
+}
+
+// initialize makes what is missing of an installation, and moves what is there to
+// this program's version.
+func (s *Settings) initialize(ctx context.Context) error {
+	developers, err := s.openDevelopers(ctx, own)
+	if err != nil {
+		return err
+	}
+	ledger, err := s.openLedger(ctx, own)
+	if err != nil {
+		return errors.Join(err, developers.Close())
+	}
+	_, err = s.openArchive(ctx, own)
+	return errors.Join(err, ledger.Close(), developers.Close())
 }
 
 // cleanArchive removes what an interrupted write has left in an archive that this
@@ -210,16 +289,16 @@ func (s *Settings) createTables(ctx context.Context) error {
 }
 
 // withDevelopers runs a command's work on the store of developers.
-func withDevelopers(c *console, work func(developer.Store) error) error {
-	return withRegister(c, func(store register) error { return work(store) })
+func withDevelopers(c *console, to storeAccess, work func(developer.Store) error) error {
+	return withRegister(c, to, func(store register) error { return work(store) })
 }
 
 // withRegister is withDevelopers for commands that need more than a store.
-func withRegister(c *console, work func(register) error) error {
+func withRegister(c *console, to storeAccess, work func(register) error) error {
 	if err := c.settings.checkTables(c.ctx); err != nil {
 		return err
 	}
-	store, err := c.settings.openDevelopers(c.ctx)
+	store, err := c.settings.openDevelopers(c.ctx, to)
 	if err != nil {
 		return err
 	}

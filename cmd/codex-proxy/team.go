@@ -35,7 +35,7 @@ func (cmd *teamSetCommand) Run(c *console) error {
 	if err := developer.CheckTeamName(cmd.Team); err != nil {
 		return misuse("%v", err)
 	}
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		team, err := store.UpdateTeam(c.ctx, cmd.Team, now(), func(p *developer.Policy) error {
 			cmd.apply(p)
 			if err := p.Validate(); err != nil {
@@ -83,7 +83,7 @@ func models(list string) []string {
 type teamListCommand struct{ jsonFlag }
 
 func (cmd *teamListCommand) Run(c *console) error {
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, look, func(store developer.Store) error {
 		teams, err := store.Teams(c.ctx)
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ type teamShowCommand struct {
 }
 
 func (cmd *teamShowCommand) Run(c *console) error {
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, look, func(store developer.Store) error {
 		team, err := store.Team(c.ctx, cmd.Team)
 		if err != nil {
 			return explainMissingTeam(err, cmd.Team)
@@ -125,7 +125,7 @@ func (cmd *teamRemoveCommand) Run(c *console) error {
 	if cmd.Team == developer.DefaultTeam {
 		return misuse("the team %[1]s cannot be removed: 'codex-proxy team set %[1]s' changes its policy", developer.DefaultTeam)
 	}
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		err := store.RemoveTeam(c.ctx, cmd.Team)
 		if errors.Is(err, developer.ErrInUse) {
 			return fmt.Errorf("the team %s still has developers: move them with 'codex-proxy developer set ID --team NAME' first", terminal.Safe(cmd.Team))

@@ -44,7 +44,7 @@ func (cmd *tokenIssueCommand) Run(c *console) error {
 	if err != nil {
 		return misuse("%v", err)
 	}
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		if err := store.AddToken(c.ctx, credential); err != nil {
 			return explainMissing(err, cmd.Developer)
 		}
@@ -61,7 +61,7 @@ type tokenListCommand struct {
 }
 
 func (cmd *tokenListCommand) Run(c *console) error {
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, look, func(store developer.Store) error {
 		if cmd.Developer != "" {
 			if _, err := store.Developer(c.ctx, folded(cmd.Developer)); err != nil {
 				return explainMissing(err, cmd.Developer)
@@ -95,7 +95,7 @@ type tokenRevokeCommand struct {
 }
 
 func (cmd *tokenRevokeCommand) Run(c *console) error {
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		info, err := store.RevokeToken(c.ctx, publicID(cmd.ID), now())
 		if err != nil {
 			return explainMissingToken(err, cmd.ID)
@@ -123,7 +123,7 @@ func (cmd *tokenRotateCommand) Run(c *console) error {
 	if cmd.Grace < 0 {
 		return misuse("--grace cannot be negative: 0s ends the old token at once")
 	}
-	return withDevelopers(c, func(store developer.Store) error {
+	return withDevelopers(c, change, func(store developer.Store) error {
 		old, err := store.Token(c.ctx, publicID(cmd.ID))
 		if err != nil {
 			return explainMissingToken(err, cmd.ID)

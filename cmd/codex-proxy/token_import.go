@@ -60,7 +60,7 @@ func (cmd *tokenImportCommand) importOne(c *console) error {
 	if err != nil {
 		return misuse("%v", err)
 	}
-	return withRegister(c, func(store register) error {
+	return withRegister(c, change, func(store register) error {
 		owner, err := store.Developer(c.ctx, credential.Developer)
 		if err != nil {
 			return explainMissing(err, cmd.From)
@@ -144,7 +144,7 @@ func (cmd *tokenImportCommand) importList(c *console) error {
 	if err != nil {
 		return err
 	}
-	return withRegister(c, func(store register) error {
+	return withRegister(c, changeUnless(cmd.DryRun), func(store register) error {
 		imported, err := cmd.plan(c, store, entries)
 		if err != nil {
 			return err

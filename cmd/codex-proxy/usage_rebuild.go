@@ -17,7 +17,7 @@ func (*usageRebuildCommand) Help() string {
 }
 
 func (cmd *usageRebuildCommand) Run(c *console) error {
-	archive, err := c.settings.openArchive(c.ctx)
+	archive, err := c.settings.openArchive(c.ctx, look)
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (cmd *usageRebuildCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.settings.openLedger(c.ctx)
+	store, err := c.settings.openLedger(c.ctx, c.settings.rebuildAccess())
 	if err != nil {
 		return err
 	}

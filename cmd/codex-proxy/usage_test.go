@@ -29,6 +29,7 @@ func TestUsageAndPriceCommands(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": scriptExits},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("CODEX_PROXY_INIT", "true")
 			env.Setenv("TODAY", time.Now().UTC().Format(time.DateOnly))
 			return settleExchanges(filepath.Join(env.WorkDir, "data"), knownExchanges())
 		},
@@ -96,6 +97,9 @@ func settleExchanges(data string, exchanges []exchange.Exchange) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	settings := &Settings{Data: data}
+	if err := settings.initialize(ctx); err != nil {
+		return err
+	}
 	book, err := settings.priceBook()
 	if err != nil {
 		return err

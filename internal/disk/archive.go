@@ -25,6 +25,7 @@ var _ record.Archive = (*Archive)(nil)
 // appear whole, with mode 0600, in directories with mode 0700; no key can name
 // anything outside.
 type Archive struct {
+	path string
 	root *os.Root
 
 	mu   sync.Mutex
@@ -43,11 +44,24 @@ func NewArchive(dir string) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the archive: %w", err)
 	}
-	a := &Archive{root: root, made: map[string]bool{".": true}}
+	a := newArchive(dir, root)
 	if err := root.Mkdir(incoming, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, errors.Join(fmt.Errorf("open the archive: %w", err), root.Close())
 	}
 	return a, nil
+}
+
+// OpenArchive opens the archive in dir for reading. It makes nothing.
+func OpenArchive(dir string) (*Archive, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the archive: %w", err)
+	}
+	return newArchive(dir, root), nil
+}
+
+func newArchive(dir string, root *os.Root) *Archive {
+	return &Archive{path: dir, root: root, made: map[string]bool{".": true}}
 }
 
 // Clean removes what an interrupted Put left behind. Only the process that
@@ -66,13 +80,23 @@ func (a *Archive) Clean() error {
 }
 
 // Probe puts a document where no record is, and removes it; it returns what of that
-// failed.
+// failed, or that the archive is no longer at its path.
 func (a *Archive) Probe(context.Context) error {
+	open, err := a.root.Stat(".")
+	if err == nil {
+		err = inPlace(a.path, open)
+	}
+	if err != nil {
+		return fmt.Errorf("write to the archive: %w", err)
+	}
 	file, err := a.root.Create(path.Join(incoming, "probe-"+rand.Text()))
 	if err != nil {
 		return fmt.Errorf("write to the archive: %w", err)
 	}
 	_, err = file.WriteString("probe")
+	if err == nil {
+		err = file.Sync()
+	}
 	if err = errors.Join(err, file.Close()); err == nil {
 		err = a.root.Remove(path.Join(incoming, path.Base(file.Name())))
 	}

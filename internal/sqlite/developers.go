@@ -71,9 +71,15 @@ var (
 	_ invite.Store      = (*Developers)(nil)
 )
 
-// OpenDevelopers opens the developers' database at path, as Open does.
+// OpenDevelopers opens the developers' database at path for a server, as Open does
+// for Own.
 func OpenDevelopers(ctx context.Context, path string) (*Developers, error) {
-	db, err := Open(ctx, path, developersMigrations)
+	return OpenDevelopersFor(ctx, path, Own)
+}
+
+// OpenDevelopersFor opens the developers' database at path, as Open does.
+func OpenDevelopersFor(ctx context.Context, path string, access Access) (*Developers, error) {
+	db, err := Open(ctx, path, developersMigrations, access)
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +93,8 @@ func OpenDevelopers(ctx context.Context, path string) (*Developers, error) {
 // Close closes the database.
 func (s *Developers) Close() error { return errors.Join(s.grant.Close(), s.db.Close()) }
 
-// Ping returns why the store cannot be read; nil when it can.
-func (s *Developers) Ping(ctx context.Context) error { return s.db.ping(ctx) }
+// Ping returns why the store cannot be used; nil when it can.
+func (s *Developers) Ping(ctx context.Context) error { return s.db.Check(ctx) }
 
 // Probe returns why the store cannot be written to; nil when it can. It changes
 // nothing.

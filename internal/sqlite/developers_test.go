@@ -74,7 +74,7 @@ func TestDevelopersKeepTheContractOfBatches(t *testing.T) {
 
 func TestDevelopersOfTheFirstVersionAreBroughtUpToDate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "developers.db")
-	old, err := Open(t.Context(), path, developersMigrations[:1])
+	old, err := Open(t.Context(), path, developersMigrations[:1], Own)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 func TestDevelopersOfTheFirstVersionKeepTheirsAndTakeInvitations(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "developers.db")
-	first, err := Open(t.Context(), path, developersMigrations[:1])
+	first, err := Open(t.Context(), path, developersMigrations[:1], Own)
 	if err != nil {
 		t.Fatal(err)
 	}

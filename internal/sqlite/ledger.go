@@ -107,7 +107,12 @@ type Ledger struct{ db *DB }
 // OpenLedger opens the ledger in the file at path, which it makes where it is
 // missing.
 func OpenLedger(ctx context.Context, path string) (*Ledger, error) {
-	db, err := Open(ctx, path, ledgerMigrations)
+	return OpenLedgerFor(ctx, path, Own)
+}
+
+// OpenLedgerFor opens the ledger at path, as Open does.
+func OpenLedgerFor(ctx context.Context, path string, access Access) (*Ledger, error) {
+	db, err := Open(ctx, path, ledgerMigrations, access)
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +122,8 @@ func OpenLedger(ctx context.Context, path string) (*Ledger, error) {
 // Close closes the file.
 func (l *Ledger) Close() error { return l.db.Close() }
 
-// Ping returns why the ledger cannot be read; nil when it can.
-func (l *Ledger) Ping(ctx context.Context) error { return l.db.ping(ctx) }
+// Ping returns why the ledger cannot be used; nil when it can.
+func (l *Ledger) Ping(ctx context.Context) error { return l.db.Check(ctx) }
 
 // Probe returns why the ledger cannot be written to; nil when it can. It changes
 // nothing.
@@ -271,6 +276,8 @@ func (a *adder) count(ctx context.Context, e exchange.Exchange, c ledger.Counts)
 // Rebuild implements ledger.Store, in one transaction: a server beside it goes
 // on reading what was there before, and its new rows wait in the spool.
 func (l *Ledger) Rebuild(ctx context.Context, rows iter.Seq2[exchange.Exchange, error]) (count int, err error) {
+	ctx, cancel := maintenance(ctx)
+	defer cancel()
 	err = l.db.Write(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM exchanges; DELETE FROM sums; DELETE FROM daily; DELETE FROM secrets; DELETE FROM delays`); err != nil {
 			return fmt.Errorf("empty the ledger: %w", err)

@@ -47,6 +47,8 @@ func (l *Ledger) Amend(ctx context.Context, e exchange.Exchange) error {
 // Compact writes the file anew, so that nothing of what was replaced or deleted
 // stays in it. Other changes wait meanwhile, as in a rebuild.
 func (l *Ledger) Compact(ctx context.Context) error {
+	ctx, cancel := maintenance(ctx)
+	defer cancel()
 	for _, statement := range []string{`VACUUM`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
 		if _, err := l.db.Writer().ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("compact the ledger: %w", explain(err))

@@ -13,7 +13,7 @@ import (
 
 func TestALedgerOfTheFirstVersionKeepsItsRowsAndTakesMore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
-	first, err := Open(t.Context(), path, ledgerMigrations[:1])
+	first, err := Open(t.Context(), path, ledgerMigrations[:1], Own)
 	if err != nil {
 		t.Fatal(err)
 	}

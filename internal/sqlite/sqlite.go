@@ -11,9 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -34,28 +32,10 @@ const (
 
 // DB is one open database file. Its methods may be called concurrently.
 type DB struct {
-	path   string
-	writer *sql.DB
+	file   *file
+	writer *sql.DB // nil when the file is opened to Look
+	anew   *sql.DB // makes a connection for each use, which remembers nothing; nil with writer
 	reader *sql.DB
-}
-
-// Open opens the database file at path, creating it (mode 0600) and its
-// directory (mode 0700) where they are missing, and brings its tables up to
-// date: migrations[i] takes the file from PRAGMA user_version i to i+1, each in
-// a transaction of its own. A migration that was ever released is never edited;
-// a change is a new one at the end.
-//
-// The error says what to do when the path cannot be written, holds no database,
-// or was written by a newer program.
-func Open(ctx context.Context, path string, migrations []string) (*DB, error) {
-	if err := createFile(path); err != nil {
-		return nil, fmt.Errorf("open the database %s: %w: check the path and its permissions, or name another directory with --data", path, err)
-	}
-	db := &DB{path: path}
-	if err := db.open(ctx, migrations); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the database %s: %w", path, explain(err)), db.Close())
-	}
-	return db, nil
 }
 
 // Reader returns the connections that read. They refuse to write.
@@ -70,6 +50,9 @@ func (db *DB) Writer() *sql.DB { return db.writer }
 // Waiting for its turn is bounded to 2 seconds; what change does is bounded by
 // ctx alone. change must use nothing but tx to reach this database.
 func (db *DB) Write(ctx context.Context, change func(tx *sql.Tx) error) error {
+	if db.writer == nil {
+		return fmt.Errorf("write to %s: it is open for reading", db.file.path)
+	}
 	queue, cancel := context.WithTimeout(ctx, queueWait)
 	defer cancel()
 	conn, err := db.writer.Conn(queue)
@@ -77,18 +60,18 @@ func (db *DB) Write(ctx context.Context, change func(tx *sql.Tx) error) error {
 		if ctx.Err() == nil && queue.Err() != nil {
 			err = errors.New("another change is still being written")
 		}
-		return fmt.Errorf("write to %s: %w", db.path, explain(err))
+		return fmt.Errorf("write to %s: %w", db.file.path, explain(err))
 	}
 	defer conn.Close() // gives it back to the pool; fails only if already given back
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("write to %s: %w", db.path, explain(err))
+		return fmt.Errorf("write to %s: %w", db.file.path, explain(err))
 	}
 	if err := change(tx); err != nil {
 		return errors.Join(explain(err), rollback(tx))
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("write to %s: %w", db.path, explain(err))
+		return fmt.Errorf("write to %s: %w", db.file.path, explain(err))
 	}
 	return nil
 }
@@ -97,18 +80,9 @@ func (db *DB) Write(ctx context.Context, change func(tx *sql.Tx) error) error {
 func (db *DB) read(ctx context.Context, look func(tx *sql.Tx) error) error {
 	tx, err := db.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return fmt.Errorf("read %s: %w", db.path, explain(err))
+		return fmt.Errorf("read %s: %w", db.file.path, explain(err))
 	}
 	return errors.Join(look(tx), rollback(tx))
-}
-
-// ping returns why the file cannot be read; nil when it can.
-func (db *DB) ping(ctx context.Context) error {
-	var one int
-	if err := db.reader.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)`).Scan(&one); err != nil {
-		return fmt.Errorf("read %s: %w", db.path, explain(err))
-	}
-	return nil
 }
 
 // probe returns why the file cannot be written to; nil when it can.
@@ -118,9 +92,9 @@ func (db *DB) probe(ctx context.Context) error {
 
 // Close closes the file. Statements prepared on it are of no use afterwards.
 func (db *DB) Close() error {
-	var errs []error
+	errs := []error{db.file.unchanged()}
 	// The writer goes last, as the last connection merges the WAL into the file.
-	for _, pool := range []*sql.DB{db.reader, db.writer} {
+	for _, pool := range []*sql.DB{db.reader, db.anew, db.writer} {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}
@@ -128,145 +102,27 @@ func (db *DB) Close() error {
 	return errors.Join(errs...)
 }
 
-func (db *DB) open(ctx context.Context, migrations []string) (err error) {
-	if db.writer, err = sql.Open("sqlite", source(db.path, "")); err != nil {
-		return err
-	}
-	keep(db.writer, 1)
-	if db.reader, err = sql.Open("sqlite", source(db.path, "&_pragma=query_only(1)")); err != nil {
-		return err
-	}
-	keep(db.reader, readers)
-	if err := useWAL(ctx, db.writer); err != nil {
-		return err
-	}
-	if err := db.migrate(ctx, migrations); err != nil {
-		return err
-	}
-	if err := db.checkWritable(ctx); err != nil {
-		return err
-	}
-	return db.reader.PingContext(ctx)
-}
-
-// createFile makes sure that there is a file at path. One that exists is not
-// opened: closing any descriptor of a database file drops the POSIX locks that
-// SQLite holds on it elsewhere in this process.
-func createFile(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		return file.Close()
-	}
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is no regular file")
-	}
-	return err
-}
-
-// checkWritable finds out now, and not at the first change, that the file
-// cannot be written. One that somebody else is writing to can be.
-func (db *DB) checkWritable(ctx context.Context) error {
-	undo := errors.New("undo")
-	err := db.Write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "PRAGMA user_version = 0"); err != nil {
-			return err
-		}
-		return undo
-	})
-	if errors.Is(err, undo) || primaryCode(err) == sqlite3.SQLITE_BUSY {
-		return nil
-	}
-	return err
+// connections returns a pool of at most n, which never closes an idle one: their
+// caches and prepared statements are what makes them fast.
+func connections(f *file, source string, n int) *sql.DB {
+	made := sql.OpenDB(&pool{file: f, source: source, limit: n})
+	made.SetMaxOpenConns(n)
+	made.SetMaxIdleConns(n)
+	return made
 }
 
 // source is the driver's address of a file, with the settings that every
 // connection needs.
 func source(path, more string) string {
 	escaped := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
-	return fmt.Sprintf("file:%s?_txlock=immediate&_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)%s",
-		escaped, lockWait.Milliseconds(), more)
-}
-
-// keep bounds a pool to n connections and never closes an idle one, as their
-// caches and prepared statements are what makes them fast.
-func keep(pool *sql.DB, n int) {
-	pool.SetMaxOpenConns(n)
-	pool.SetMaxIdleConns(n)
-}
-
-// useWAL puts the file in WAL mode, where it stays. SQLite does not wait for
-// another process that is doing the same at this moment, so this does.
-func useWAL(ctx context.Context, pool *sql.DB) error {
-	for deadline := time.Now().Add(lockWait); ; {
-		var mode string
-		err := pool.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
-		switch {
-		case err == nil && mode != "wal":
-			return fmt.Errorf("the file system does not allow WAL mode (the journal mode stays %q): use a local disk", mode)
-		case err == nil:
-			return nil
-		case primaryCode(err) != sqlite3.SQLITE_BUSY || time.Now().After(deadline):
-			return err
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (db *DB) migrate(ctx context.Context, migrations []string) error {
-	for {
-		version, err := userVersion(ctx, db.writer)
-		if err != nil {
-			return err
-		}
-		if version > len(migrations) {
-			return fmt.Errorf("a newer codex-proxy wrote it (its tables have version %d, this program knows %d): use that version or a newer one", version, len(migrations))
-		}
-		if version == len(migrations) {
-			return nil
-		}
-		if err := db.Write(ctx, func(tx *sql.Tx) error { return step(ctx, tx, version, migrations[version]) }); err != nil {
-			return err
-		}
-	}
-}
-
-// step takes the tables from version to the next one, unless another process
-// has done so since version was read.
-func step(ctx context.Context, tx *sql.Tx, version int, migration string) error {
-	if now, err := userVersion(ctx, tx); err != nil || now != version {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, migration); err != nil {
-		return fmt.Errorf("bring its tables to version %d: %w", version+1, err)
-	}
-	_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1))
-	return err
-}
-
-type queryer interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-func userVersion(ctx context.Context, q queryer) (version int, err error) {
-	err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
-	return version, err
+	return fmt.Sprintf("file:%s?vfs=%s&_txlock=immediate&_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)%s",
+		escaped, fileSystem, lockWait.Milliseconds(), more)
 }
 
 func rollback(tx *sql.Tx) error {
 	// A transaction that its context ended, or that SQLite gave up, is already
 	// rolled back.
-	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) && !strings.Contains(err.Error(), "no transaction is active") {
+	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) && !errors.Is(err, ErrHanging) && !strings.Contains(err.Error(), "no transaction is active") {
 		return fmt.Errorf("roll back: %w", err)
 	}
 	return nil

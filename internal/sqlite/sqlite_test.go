@@ -16,7 +16,7 @@ var oneTable = []string{"CREATE TABLE things (name TEXT PRIMARY KEY) STRICT"}
 
 func openTest(t *testing.T, path string, migrations []string) *DB {
 	t.Helper()
-	db, err := Open(t.Context(), path, migrations)
+	db, err := Open(t.Context(), path, migrations, Own)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +107,11 @@ func TestAPathWithOddCharactersIsTheFileThatIsOpened(t *testing.T) {
 
 func TestMigrationsRunOnceAndInOrder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	first := openTest(t, path, oneTable)
-	if err := first.Write(t.Context(), insert(t.Context(), "kept")); err != nil {
+	first, err := Open(t.Context(), path, oneTable, Own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(first.Write(t.Context(), insert(t.Context(), "kept")), first.Close()); err != nil {
 		t.Fatal(err)
 	}
 	later := append(oneTable[:1:1], "ALTER TABLE things ADD COLUMN size INTEGER NOT NULL DEFAULT 7")
@@ -123,7 +126,7 @@ func TestMigrationsRunOnceAndInOrder(t *testing.T) {
 func TestAFailedMigrationChangesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	broken := append(oneTable[:1:1], "CREATE TABLE half (a TEXT); INSERT INTO missing VALUES (1)")
-	if _, err := Open(t.Context(), path, broken); err == nil {
+	if _, err := Open(t.Context(), path, broken, Own); err == nil {
 		t.Fatal("a broken migration was accepted")
 	}
 	db := openTest(t, path, oneTable)
@@ -137,7 +140,7 @@ func TestFilesOpenedByManyAtOnceAreMigratedOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			db, err := Open(t.Context(), path, oneTable)
+			db, err := Open(t.Context(), path, oneTable, Own)
 			if err != nil {
 				t.Error(err)
 				return
@@ -170,7 +173,7 @@ func TestOpenSaysWhatIsWrongWithAFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, _ := os.ReadFile(test.path)
-			_, err := Open(t.Context(), test.path, oneTable)
+			_, err := Open(t.Context(), test.path, oneTable, Own)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Open: %v, want an error with %q", err, test.want)
 			}
@@ -186,7 +189,7 @@ func TestAFileThatCannotBeWrittenIsAnErrorThatSaysSo(t *testing.T) {
 		t.Skip("root may write everywhere")
 	}
 	path := filepath.Join(t.TempDir(), "a.db")
-	db, err := Open(t.Context(), path, oneTable)
+	db, err := Open(t.Context(), path, oneTable, Own)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +204,7 @@ func TestAFileThatCannotBeWrittenIsAnErrorThatSaysSo(t *testing.T) {
 		if err := os.Chmod(protect, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(t.Context(), path, oneTable); err == nil || !strings.Contains(err.Error(), "cannot be written: check permissions") {
+		if _, err := Open(t.Context(), path, oneTable, Own); err == nil || !strings.Contains(err.Error(), "cannot be written: check permissions") {
 			t.Errorf("Open with %s protected: %v", filepath.Base(protect), err)
 		}
 		if err := os.Chmod(protect, info.Mode().Perm()); err != nil {
@@ -294,7 +297,7 @@ func TestALockedFileIsAnErrorAndNotAHang(t *testing.T) {
 
 func TestAFileHeldExclusivelyIsAnErrorThatSaysSo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
-	db, err := Open(t.Context(), path, oneTable)
+	db, err := Open(t.Context(), path, oneTable, Own)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +305,7 @@ func TestAFileHeldExclusivelyIsAnErrorThatSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A repair holds the file like this: readers are shut out, too.
-	repair, err := sql.Open("sqlite", source(path, "&_pragma=locking_mode(EXCLUSIVE)"))
+	repair, err := sql.Open("sqlite", "file:"+path+"?_pragma=locking_mode(EXCLUSIVE)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +313,7 @@ func TestAFileHeldExclusivelyIsAnErrorThatSaysSo(t *testing.T) {
 	if _, err := repair.ExecContext(t.Context(), "INSERT INTO things VALUES ('held')"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path, oneTable); err == nil || !strings.Contains(err.Error(), "another process holds the database's lock") {
+	if _, err := Open(t.Context(), path, oneTable, Own); err == nil || !strings.Contains(err.Error(), "another process holds the database's lock") {
 		t.Errorf("Open: %v", err)
 	}
 }
