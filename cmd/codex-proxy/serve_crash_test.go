@@ -83,7 +83,7 @@ func prompt(size int, transport exchange.Transport) []byte {
 // begin sends the request and reads the answer until so many deltas have come.
 func (b *broken) begin(ctx context.Context, address, token string, deltas int) error {
 	header := http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}}
-	next := func() ([]byte, error) { return nil, nil }
+	var next func() ([]byte, error)
 	if b.transport == exchange.WebSocket {
 		socket, _, err := websocket.Dial(ctx, "ws://"+address+"/v1/responses", &websocket.DialOptions{HTTPHeader: header})
 		if err != nil {
