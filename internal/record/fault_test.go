@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ type badDisk struct {
 	write, sync func(size int) (n int, err error) // nil when they work
 	hang        chan struct{}                     // while not nil, writes wait for its end
 	syncHang    chan struct{}                     // the same of syncs
+	doomed      string                            // the path of a file whose syncs fail
 	create      error
 }
 
@@ -72,6 +74,12 @@ func (f *badFile) Sync() error {
 	f.disk.mu.Unlock()
 	if hang != nil {
 		<-hang
+	}
+	f.disk.mu.Lock()
+	doomed := f.disk.doomed
+	f.disk.mu.Unlock()
+	if file, ok := f.file.(*os.File); ok && file.Name() == doomed {
+		return syscall.EIO
 	}
 	if fail != nil {
 		_, err := fail(0)

@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
 	"codex-proxy/internal/exchange"
@@ -288,25 +290,107 @@ func TestASpoolOfAnotherFormatIsRefusedAndKept(t *testing.T) {
 	}
 }
 
-// After a sync that failed nobody knows what is on the disk: no body refers to it.
-func TestNoBodyRefersToWhatWasNotSynced(t *testing.T) {
+// opened is what opening a record returned.
+type opened struct {
+	e   exchange.Exchange
+	w   *Writer
+	err error
+}
+
+// referAcross opens a record whose body refers to another's chunks, while what fills
+// their segment is written: the record itself begins the next segment.
+func (h *house) referAcross(d *badDisk, history []byte) (filler *Writer, next <-chan opened) {
+	h.t.Helper()
+	write := make(chan struct{})
+	d.set(func() { d.hang = write })
+	filler = h.newWriter(uuid.Must(uuid.NewV7()))
+	must(h.t, filler.WriteRequest(noise(300_000, 8)))
+	h.eventually("the filler is written", func() bool {
+		h.journal.mu.Lock()
+		defer h.journal.mu.Unlock()
+		return h.journal.writing != nil && len(h.journal.next.entries) == 0
+	})
+	result := make(chan opened, 1)
+	go func() {
+		e := newExchange()
+		w, err := h.Open(context.Background(), e, Message{}, history)
+		result <- opened{e, w, err}
+	}()
+	h.eventually("it waits to be written", func() bool {
+		h.journal.mu.Lock()
+		defer h.journal.mu.Unlock()
+		return len(h.journal.next.entries) > 0
+	})
+	d.set(func() { d.hang = nil })
+	close(write)
+	return filler, result
+}
+
+func TestChunksOfTheSegmentBeforeStay(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	for _, crashes := range []bool{false, true} {
+		d := new(badDisk)
+		h := newHouse(t, d.options, func(o *Options) { o.SegmentBytes = 200_000 })
+		history := noise(100_000, 9)
+		first, w := h.resend(history)
+		h.written()
+		holds := segments(t, h.dir)[0]
+		filler, next := h.referAcross(d, history)
+		second := <-next
+		must(t, second.err)
+		w.Close(ended(first))
+		filler.settled()
+		h.eventually("the first is settled", func() bool { n, _ := h.Depth(); return n == 1 })
+		h.written()
+		if !second.w.refers() || len(segments(t, h.dir)) != 2 {
+			t.Fatalf("the second does not refer to the segment before its own: %v", segments(t, h.dir))
+		}
+		if _, err := os.Stat(holds); err != nil {
+			t.Errorf("the chunks that an exchange refers to are gone: %v", err)
+		}
+		if crashes {
+			h.crash()
+			h.reopen()
+			h.recover()
+		} else {
+			second.w.Close(ended(second.e))
+		}
+		h.stop()
+		if got := h.document(second.e).Request.Body; got != string(history) {
+			t.Errorf("the second body has %d bytes, or others", len(got))
+		}
+		if left := segments(t, h.dir); len(left) > 0 {
+			t.Errorf("%v are left", left)
+		}
+	}
+}
+
+// After a sync that failed nobody knows what is on the disk. Who refers to it is told
+// so, even if their own entries are on the disk.
+func TestNoRecordIsOpenThatRefersToWhatWasNotSynced(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	d := new(badDisk)
-	h := newHouse(t, d.options)
+	h := newHouse(t, d.options, func(o *Options) { o.SegmentBytes = 200_000 })
+	e, w := h.begin()
 	history := noise(100_000, 7)
-	d.set(func() { d.sync = func(int) (int, error) { return 0, syscall.EIO } })
-	if _, err := h.Open(t.Context(), newExchange(), Message{}, history); err == nil {
-		t.Fatal("a record is open that is not on the disk")
+	sync := make(chan struct{})
+	d.set(func() { d.syncHang, d.doomed = sync, segments(t, h.dir)[0] })
+	must(t, w.WriteRequest(history)) // written, and not synced
+	must(t, w.Flush(t.Context()))
+	filler, next := h.referAcross(d, history)
+	h.eventually("it is written, to a segment of its own", func() bool { return len(segments(t, h.dir)) == 2 })
+	d.set(func() { d.syncHang = nil })
+	close(sync)
+	if second := <-next; !errors.Is(second.err, syscall.EIO) {
+		t.Errorf("a record is open whose body may not be on the disk: %v", second.err)
 	}
-	d.set(func() { d.sync = nil })
-	e, w := h.resend(history)
+	third, v := h.resend(history)
 	h.written()
-	if w.refers() {
-		t.Error("a body refers to what may not be on the disk")
-	}
 	w.Close(ended(e))
+	v.Close(ended(third))
+	filler.settled()
 	h.stop()
-	if doc := h.document(e); doc.Request.Body != string(history) || doc.Request.Incomplete != "" {
-		t.Errorf("the body has %d bytes and is marked %q", len(doc.Request.Body), doc.Request.Incomplete)
+	if doc := h.document(third); doc.Request.Body != string(history) || doc.Request.Incomplete != "" {
+		t.Errorf("the next body has %d bytes and is marked %q", len(doc.Request.Body), doc.Request.Incomplete)
 	}
 }
