@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"codex-proxy/internal/developer"
@@ -45,7 +46,7 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.
 	request := requestMessage(r)
 	request.ContentCoding = r.Header.Get("Content-Encoding")
 	no = cmp.Or(no, a.openRecord(context.WithoutCancel(ctx), request, held.decoded())) // also of one whose client has gone
-	_, _ = a.asked.Write(held.decoded())                                               // never fails
+	a.readRequest(held.decoded(), len(who.Policy.Models) > 0)
 	whole := true
 	switch {
 	case no != nil:
@@ -64,6 +65,17 @@ func (g *Gateway) serveHTTP(w http.ResponseWriter, r *http.Request, target *url.
 	if !whole {
 		// The client must see that its answer broke off, as it did upstream.
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// readRequest reads what a buffered body says of itself: up to its model, or, where the
+// model is to be judged, all of it.
+func (a *attempt) readRequest(body []byte, judged bool) {
+	for piece := range slices.Chunk(body, 32<<10) {
+		if _, known := a.asked.Raw("model"); known && !judged {
+			return
+		}
+		_, _ = a.asked.Write(piece) // never fails
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 func (j *journal) reserve(ctx context.Context, size int, within time.Duration) (release func(), err error) {
 	var late <-chan time.Time
 	for {
-		busy := j.take(size)
-		if busy == nil {
-			return func() { j.take(-size) }, nil
+		room := j.take(size)
+		if room == nil {
+			return func() { j.giveBack(size) }, nil
 		}
 		if late == nil {
 			timer := time.NewTimer(within)
@@ -21,7 +21,7 @@ func (j *journal) reserve(ctx context.Context, size int, within time.Duration) (
 			late = timer.C
 		}
 		select {
-		case <-busy:
+		case <-room:
 		case <-late:
 			return nil, errBacklog
 		case <-ctx.Done():
@@ -30,23 +30,38 @@ func (j *journal) reserve(ctx context.Context, size int, within time.Duration) (
 	}
 }
 
-// take takes room for so many bytes, or gives it back. When there is none it returns
-// what to wait for. Where nothing waits there is room for anything.
-func (j *journal) take(size int) (busy <-chan struct{}) {
+// take takes room for so many bytes. When there is none it returns what to wait for.
+// Where nothing waits there is room for anything.
+func (j *journal) take(size int) (room <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	waiting := len(j.next.data)
+	waiting := j.reserved + len(j.next.data)
 	if j.writing != nil {
 		waiting += len(j.writing.data)
 	}
-	if waiting == 0 || size < 0 || waiting+j.reserved+size <= j.backlog {
+	if waiting == 0 || waiting+size <= j.backlog {
 		j.reserved += size
 		return nil
 	}
-	if j.writing != nil {
-		return j.writing.written
+	if j.room == nil {
+		j.room = make(chan struct{})
 	}
-	return j.next.written
+	return j.room
+}
+
+func (j *journal) giveBack(size int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.reserved -= size
+	j.tellRoom()
+}
+
+// tellRoom tells who waits for room to look again; the caller holds the lock.
+func (j *journal) tellRoom() {
+	if j.room != nil {
+		close(j.room)
+		j.room = nil
+	}
 }
 
 // hasRoom reports whether so many bytes more are within the bound of the backlog.
@@ -54,6 +69,6 @@ func (j *journal) hasRoom(size int) bool {
 	if j.take(size) != nil {
 		return false
 	}
-	j.take(-size)
+	j.giveBack(size)
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -21,6 +22,8 @@ type badDisk struct {
 	mu          sync.Mutex
 	write, sync func(size int) (n int, err error) // nil when they work
 	hang        chan struct{}                     // while not nil, writes wait for its end
+	syncHang    chan struct{}                     // the same of syncs
+	doomed      string                            // the path of a file whose syncs fail
 	create      error
 }
 
@@ -67,8 +70,17 @@ func (f *badFile) Write(p []byte) (int, error) {
 
 func (f *badFile) Sync() error {
 	f.disk.mu.Lock()
-	fail := f.disk.sync
+	hang, fail := f.disk.syncHang, f.disk.sync
 	f.disk.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
+	f.disk.mu.Lock()
+	doomed := f.disk.doomed
+	f.disk.mu.Unlock()
+	if file, ok := f.file.(*os.File); ok && file.Name() == doomed {
+		return syscall.EIO
+	}
 	if fail != nil {
 		_, err := fail(0)
 		return err
@@ -202,6 +214,103 @@ func TestOpeningOnADiskThatHangsFailsInTimeAndWorksWhenItGoesOn(t *testing.T) {
 		h.stop()
 		if len(h.archive.docs) != 1 || len(h.ledger.byID) != 1 {
 			t.Errorf("%d documents and %d rows, want those of the one that was opened", len(h.archive.docs), len(h.ledger.byID))
+		}
+	})
+}
+
+// A sync of somebody's that takes for ever keeps nobody from writing; only who needs a
+// sync waits, as long as opening a record may take, and once that is known, not at all.
+func TestNoWriteWaitsForASyncThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := new(badDisk)
+		h := newHouse(t, d.options)
+		e, w := h.begin()
+		hang := make(chan struct{})
+		d.set(func() { d.syncHang = hang })
+		began := time.Now()
+		if _, err := h.Open(t.Context(), newExchange(), Message{}, []byte("asked")); !errors.Is(err, errHangs) {
+			t.Errorf("opening on a disk that does not sync: %v", err)
+		}
+		if waited := time.Since(began); waited != h.Spool.options.OpenTimeout { // by the bubble's clock
+			t.Errorf("it failed after %v", waited)
+		}
+		time.Sleep(time.Millisecond)
+		_, before := h.Depth()
+		began = time.Now()
+		must(t, w.WriteRequest([]byte("asked")))
+		w.Answer(200, nil)
+		must(t, w.WriteResponse([]byte("told")))
+		must(t, w.Flush(t.Context()))
+		if _, after := h.Depth(); after <= before || time.Since(began) > 0 {
+			t.Errorf("a flush wrote %d bytes, after %v", after-before, time.Since(began))
+		}
+		if _, err := h.Open(t.Context(), newExchange(), Message{}, nil); !errors.Is(err, errHangs) || time.Since(began) > 0 {
+			t.Errorf("the next one to open is told %v, after %v", err, time.Since(began))
+		}
+		if err := h.Ready(t.Context()); !errors.Is(err, errHangs) {
+			t.Errorf("a spool whose disk hangs says that it is %v", err)
+		}
+		w.Close(ended(e))
+		time.Sleep(time.Second)
+		if len(h.ledger.byID) > 0 {
+			t.Error("the ledger is told of what is not on the disk")
+		}
+		d.set(func() { d.syncHang = nil })
+		close(hang)
+		synctest.Wait()
+		if err := h.Ready(t.Context()); err != nil {
+			t.Errorf("the disk works again, but: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		h.stop()
+		if doc := h.document(e); doc.Request.Body != "asked" || doc.Response.Body != "told" || doc.Request.Incomplete != "" {
+			t.Errorf("the record is %+v", doc)
+		}
+		if len(h.ledger.byID) != 1 {
+			t.Errorf("%d rows, want that of the one that was opened", len(h.ledger.byID))
+		}
+	})
+}
+
+// What is to be opened while the disk hangs takes no more memory than the backlog may.
+func TestOpeningsOnADiskThatHangsHaveABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const backlog = 200_000
+		d := new(badDisk)
+		h := newHouse(t, d.options, func(o *Options) { o.BacklogBytes = backlog })
+		hang := make(chan struct{})
+		d.set(func() { d.hang = hang })
+		refused := make(chan error, 100)
+		for i := range cap(refused) {
+			go func() {
+				_, err := h.Open(context.Background(), newExchange(), Message{}, noise(50_000, uint64(i)))
+				refused <- err
+			}()
+		}
+		synctest.Wait()
+		h.journal.mu.Lock()
+		waiting := len(h.journal.next.data) + len(h.journal.writing.data)
+		h.journal.mu.Unlock()
+		if waiting == 0 || waiting > backlog {
+			t.Errorf("%d bytes wait in memory, of %d that may", waiting, backlog)
+		}
+		began := time.Now()
+		for range cap(refused) {
+			if err := <-refused; !errors.Is(err, errHangs) && !errors.Is(err, errBacklog) {
+				t.Errorf("opening on a disk that hangs: %v", err)
+			}
+		}
+		if waited := time.Since(began); waited != h.Spool.options.OpenTimeout {
+			t.Errorf("the last was refused after %v", waited)
+		}
+		d.set(func() { d.hang = nil })
+		close(hang)
+		synctest.Wait()
+		e, w := h.begin()
+		w.Close(ended(e))
+		h.stop()
+		if len(h.ledger.byID) != 1 {
+			t.Errorf("%d rows, want that of the one that was opened", len(h.ledger.byID))
 		}
 	})
 }

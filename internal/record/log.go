@@ -23,9 +23,10 @@ type journal struct {
 	tooLate  time.Duration // after which a sync that is not done means a disk that hangs
 
 	mu       sync.Mutex
-	next     *batch // gathers entries
-	writing  *batch // is being written; nil when none is
-	reserved int    // bytes that are about to be appended
+	next     *batch        // gathers entries
+	writing  *batch        // is being written; nil when none is
+	reserved int           // bytes that are about to be appended
+	room     chan struct{} // closed when there may be room; nil while nobody waits
 	unsynced []*batch
 	lastSync *batch // the last one that was asked to be synced
 	batches  uint64 // how many there were
@@ -251,6 +252,7 @@ func (j *journal) finish(b *batch, err error) {
 	full := s != nil && s.size >= j.segment
 	j.mu.Lock()
 	j.writing = nil
+	j.tellRoom()
 	if full {
 		j.ask(b) // so that the segment can go when nobody else needs it
 	}

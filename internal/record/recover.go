@@ -230,7 +230,7 @@ func (r *recovery) chunks(w *Writer, b *body, e entry, at place) ([]chunk, error
 		c := &chunks[i]
 		if !c.reference {
 			c.at.segment, c.at.offset = at.segment, at.offset+c.at.offset
-			if e.kind == entryRequest {
+			if e.kind == entryRequest && !c.base64 { // references are to text
 				r.here[c.sum] = c.at
 			}
 			continue

@@ -83,10 +83,12 @@ func (w *Writer) open(payload, body []byte) (*batch, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.request.write(body)
-	w.request.packRest(true)
+	w.request.packRest(false)
+	w.request.rest = bytes.Clone(w.request.rest) // a few bytes at the most, which hold on to no more
 	return w.append(true, func(b *entryWriter) {
 		b.add(w, entryOpened, payload)
 		w.addPacked(b)
+		w.addTail(b, entryRequestTail, &w.request)
 	})
 }
 
