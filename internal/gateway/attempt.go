@@ -34,6 +34,8 @@ type attempt struct {
 	restorer *secrets.Restorer
 	// progress is what can be seen of it meanwhile.
 	progress *progress
+	// atEnd gives out what is held of the bodies, before the record closes.
+	atEnd []func()
 }
 
 // openRecord opens the exchange's record, durably. When that cannot be done the
@@ -114,6 +116,9 @@ func (a *attempt) ended(outcome exchange.Outcome, origin exchange.Origin, why st
 
 // close settles the facts, prices them, and hands the record over.
 func (a *attempt) close() {
+	for _, giveOut := range a.atEnd {
+		giveOut()
+	}
 	a.e.Ended = a.g.Now().UTC()
 	a.e.DurationMicros = a.g.since(a.began).Microseconds()
 	var answer openai.Answer

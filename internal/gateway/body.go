@@ -73,7 +73,7 @@ func newRequestBody(a *attempt, w http.ResponseWriter, r *http.Request, cancel c
 		limit: a.g.Limits.Body, whole: whole, cancel: cancel,
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" {
-		b.decoder, _ = contentcoding.NewDecoder(coding, a.g.Limits.Body, b.meaning)
+		b.decoder, _ = contentcoding.NewDecoder(coding, a.g.Limits.Body, a.masked(b.meaning, a.g.tellKey))
 	}
 	return b
 }

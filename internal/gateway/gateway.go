@@ -127,6 +127,7 @@ func DefaultLimits() Limits {
 type Gateway struct {
 	Config
 
+	keys    *keyring
 	running running
 	live    live
 	sockets sockets
@@ -135,7 +136,10 @@ type Gateway struct {
 
 // New returns a Gateway. Run its Watch for as long as it serves.
 func New(config Config) *Gateway {
-	return &Gateway{Config: config, sockets: sockets{draining: make(chan struct{})}, buffers: newBuffers()}
+	keys := newKeyring(config.Key)
+	config.Key = keys.current
+	config.Transport = &maskingTransport{config.Transport, keys}
+	return &Gateway{Config: config, keys: keys, sockets: sockets{draining: make(chan struct{})}, buffers: newBuffers()}
 }
 
 // since is how long ago it was, by the gateway's clock.
@@ -144,7 +148,13 @@ func (g *Gateway) since(began time.Time) time.Duration { return g.Now().Sub(bega
 // ServeHTTP carries one exchange, or one WebSocket of exchanges.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := g.Now()
+	hasKey := g.keys.maskHead(r)
 	e := g.describe(r)
+	id := e.ID
+	if hasKey {
+		g.tellKey(id)
+	}
+	g.keys.maskBody(r, func() { g.tellKey(id) })
 
 	target, no := resolve(g.Upstream, r)
 	if no == nil {

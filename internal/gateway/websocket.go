@@ -282,11 +282,11 @@ func (s *socket) fromClient(ctx context.Context) error {
 			return err
 		}
 		s.silence.Reset(s.g.Limits.AnswerIdle)
-		f := frame{began: s.g.Now(), asked: openai.NewRequestFields(), received: len(message)}
+		f := frame{id: exchange.NewID(s.g.Now()), began: s.g.Now(), asked: openai.NewRequestFields(), received: len(message)}
+		message, _ = s.g.maskSent(f.id, message)
 		if kind == websocket.MessageText {
 			_, _ = f.asked.Write(message) // never fails
 		}
-		f.id = exchange.NewID(s.g.Now())
 		s.redact(&f, message)
 		if openai.ReadRequest(f.asked).Type == "response.create" {
 			if !s.begin(&f) {
@@ -444,8 +444,9 @@ func (s *socket) fromUpstream(ctx context.Context) error {
 	for {
 		kind, message, err := s.up.Read(ctx)
 		if err != nil {
-			return err
+			return s.g.keys.maskClose(err)
 		}
+		message = s.g.keys.mask.Load().Bytes(message)
 		s.silence.Reset(s.g.Limits.AnswerIdle)
 		x := s.first()
 		last := false
