@@ -22,7 +22,7 @@ var adapters = map[string]bool{
 var allowed = map[string][]string{
 	"admission":                 {"developer", "refusal"},
 	"lambda":                    {"refusal"},
-	"gateway":                   {"admission", "contentcoding", "developer", "memory", "policy/endpoint", "record", "redaction", "refusal", "secrets", "upstream"},
+	"gateway":                   {"admission", "contentcoding", "developer", "gateway/keymask", "memory", "policy/endpoint", "record", "redaction", "refusal", "secrets", "upstream"},
 	"redaction":                 {"secrets"},
 	"sqlite":                    {"developer", "ledger", "onboard/invite", "redaction", "console"},
 	"dynamodb":                  {"developer", "ledger", "onboard/invite", "redaction", "console"},

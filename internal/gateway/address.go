@@ -75,24 +75,27 @@ func apiPath(r *http.Request) string {
 	return escaped
 }
 
-// judgeEndpoint refuses what the list of endpoints does not open. What only opens a
-// WebSocket is not asked in plain HTTP: a client that has lost its Upgrade header
-// on the way goes on with plain requests at once.
+// judgeEndpoint refuses what the list of endpoints does not open. Codex that asks for
+// a WebSocket where none is open, or has lost its Upgrade header on the way, is sent
+// to plain HTTP, which it then uses at once.
 func (g *Gateway) judgeEndpoint(r *http.Request, who developer.Identity) *refusal.Refusal {
 	path := apiPath(r)
-	if !g.Endpoints.Allows(r.Method, path) {
-		ask := "whoever runs the proxy"
-		if who.Policy.Contact != "" {
-			ask = who.Policy.Contact
-		}
-		return refusal.Request("endpoint_not_allowed", fmt.Sprintf(
-			"%s %s is not open here, and was not sent: with one key of the organisation's behind it, the proxy passes on what Codex needs and no more. If you need it, ask %s, who can open it with the setting --endpoints.",
-			quoted(r.Method), quoted(r.URL.EscapedPath()), ask))
-	}
-	if endpoint.Of(r.Method, path).WebSocket && !isUpgrade(r) && !g.Endpoints.All() {
+	isOpen, opensWebSocket := g.Endpoints.Allows(r.Method, path), endpoint.Of(r.Method, path).WebSocket
+	switch {
+	case isOpen && (!opensWebSocket || isUpgrade(r) || g.Endpoints.All()):
+		return nil
+	case isOpen:
 		return refusal.WebSocketUnavailable("this address opens a WebSocket, and the request does not ask for one; something on the way may have taken its Upgrade header. Use plain HTTP.")
+	case opensWebSocket:
+		return refusal.WebSocketUnavailable("WebSockets are not among the --endpoints that are open here; plain HTTP works.")
 	}
-	return nil
+	ask := "whoever runs the proxy"
+	if who.Policy.Contact != "" {
+		ask = who.Policy.Contact
+	}
+	return refusal.Request("endpoint_not_allowed", fmt.Sprintf(
+		"%s %s is not open here, and was not sent: with one key of the organisation's behind it, the proxy passes on what Codex needs and no more. If you need it, ask %s, who can open it with the setting --endpoints.",
+		quoted(r.Method), quoted(r.URL.EscapedPath()), ask))
 }
 
 // quoted is a client's own word in a sentence: bounded, and harmless to a terminal.

@@ -59,7 +59,7 @@ func (a *attempt) beginAnswer(w http.ResponseWriter, response *http.Response) *a
 
 	coding := response.Header.Get("Content-Encoding")
 	if coding != "" {
-		an.decoder, an.coded = contentcoding.NewDecoder(coding, a.g.Limits.Body, an.meaning)
+		an.decoder, an.coded = contentcoding.NewDecoder(coding, a.g.Limits.Body, a.masked(an.meaning, a.g.tellCodedKey))
 	}
 	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if coding == "" || an.decoder != nil {

@@ -44,6 +44,8 @@ type attempt struct {
 	unspent bool
 	// lost says that upstream had the whole request and no answer came.
 	lost bool
+	// atEnd gives out what is held of the bodies, before the record closes.
+	atEnd []func()
 }
 
 // openRecord opens the exchange's record, durably, with the request's body where that
@@ -138,6 +140,9 @@ func (a *attempt) ended(outcome exchange.Outcome, origin exchange.Origin, why st
 
 // close settles the facts, prices them, and hands the record over.
 func (a *attempt) close() {
+	for _, giveOut := range a.atEnd {
+		giveOut()
+	}
 	if a.over.IsZero() {
 		a.over = a.g.Now()
 	}

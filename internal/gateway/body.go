@@ -80,7 +80,7 @@ func newRequestBody(a *attempt, r *http.Request, cancel context.CancelCauseFunc,
 	if b.recorded {
 		a.progress.named(openai.ReadRequest(a.asked).Model)
 	} else if coding := r.Header.Get("Content-Encoding"); coding != "" {
-		b.decoder, _ = contentcoding.NewDecoder(coding, a.g.Limits.Body, b.meaning)
+		b.decoder, _ = contentcoding.NewDecoder(coding, a.g.Limits.Body, a.masked(b.meaning, a.g.tellKey))
 	}
 	return b
 }

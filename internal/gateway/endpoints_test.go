@@ -147,6 +147,24 @@ func TestAWebSocketThatLostItsUpgradeHeaderIsSentToHTTP(t *testing.T) {
 	}
 }
 
+// TestCodexUsesHTTPAtOnceWhereTheListOpensNoWebSocket: it has one chance to learn that.
+func TestCodexUsesHTTPAtOnceWhereTheListOpensNoWebSocket(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "endpoints")
+	if err := os.WriteFile(list, []byte("POST /responses\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, options{endpoints: list})
+	r := f.request("GET", "/v1/responses", nil)
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	if response, body := f.do(r); response.StatusCode != http.StatusUpgradeRequired {
+		t.Errorf("the upgrade: %s %s", response.Status, body)
+	}
+	if response, _ := f.ask("hello"); response.StatusCode != http.StatusOK {
+		t.Errorf("plain HTTP: %s", response.Status)
+	}
+}
+
 // TestATeamsModelsHoldWhereverAModelRuns: an endpoint that runs a model of its own
 // choosing when none is named is no way round the list.
 func TestATeamsModelsHoldWhereverAModelRuns(t *testing.T) {

@@ -137,6 +137,7 @@ func DefaultLimits() Limits {
 type Gateway struct {
 	Config
 
+	keys      *keyring
 	running   running
 	live      live
 	sockets   sockets
@@ -146,7 +147,10 @@ type Gateway struct {
 
 // New returns a Gateway. Run its Watch for as long as it serves.
 func New(config Config) *Gateway {
-	return &Gateway{Config: config, sockets: newSockets(config.Limits.Sockets), buffers: newBuffers()}
+	keys := newKeyring(config.Key)
+	config.Key = keys.current
+	config.Transport = &maskingTransport{config.Transport, keys}
+	return &Gateway{Config: config, keys: keys, sockets: newSockets(config.Limits.Sockets), buffers: newBuffers()}
 }
 
 // since is how long ago it was, by the gateway's clock.
@@ -155,7 +159,13 @@ func (g *Gateway) since(began time.Time) time.Duration { return g.Now().Sub(bega
 // ServeHTTP carries one exchange, or one WebSocket of exchanges.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := g.Now()
+	hasKey := g.keys.maskHead(r)
 	e := g.describe(r)
+	id := e.ID
+	if hasKey {
+		g.tellKey(id)
+	}
+	g.keys.maskBody(r, func() { g.tellKey(id) })
 
 	target, no := resolve(g.Upstream, r)
 	if no == nil {

@@ -102,7 +102,7 @@ func TestAWebSocketBringsNoAccountOfTheClients(t *testing.T) {
 	header.Set("X-Forwarded-For", "10.0.0.1")
 	header.Set("OpenAI-Project", "proj-other")
 	connection, _, err := websocket.Dial(t.Context(), f.proxy.URL+"/v1/responses", &websocket.DialOptions{
-		HTTPHeader:   header,
+		HTTPClient: f.proxy.Client(), HTTPHeader: header,
 		Subprotocols: []string{"realtime", "openai-insecure-api-key.sk-other", "openai-organization.org-other", "openai-project.proj-other"},
 	})
 	if err != nil {

@@ -238,6 +238,7 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 	if errors.Is(err, contentcoding.ErrTooLarge) && a.talk.Closed() {
 		return held, tooLarge(a.g.Limits.Search), nil
 	}
+	text, hasKey := a.g.maskSent(a.e.ID, text)
 	var checked redaction.Checked
 	if err == nil {
 		checked, err = a.talk.Body(text, true)
@@ -253,7 +254,7 @@ func (a *attempt) redactBody(ctx context.Context, w http.ResponseWriter, r *http
 	}
 	held.text = checked.Text
 	a.e.Findings = redaction.Keep(append(a.e.Findings, checked.Findings...))
-	if checked.Replaced || a.talk.Closed() && holdsMore(coding, sent) {
+	if checked.Replaced || hasKey || a.talk.Closed() && holdsMore(coding, sent) {
 		held.outgoing = checked.Text
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(checked.Text)), int64(len(checked.Text))
 		r.Header.Del("Content-Encoding")

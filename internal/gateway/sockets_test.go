@@ -20,7 +20,7 @@ import (
 func (f *fixture) tryDial(token string) (*websocket.Conn, *http.Response, error) {
 	header := f.request("GET", "/v1/responses", nil).Header
 	header.Set("Authorization", "Bearer "+token)
-	c, response, err := websocket.Dial(f.t.Context(), f.proxy.URL+"/v1/responses", &websocket.DialOptions{HTTPHeader: header})
+	c, response, err := websocket.Dial(f.t.Context(), f.proxy.URL+"/v1/responses", &websocket.DialOptions{HTTPClient: f.proxy.Client(), HTTPHeader: header})
 	if err == nil {
 		f.t.Cleanup(func() { _ = c.CloseNow() })
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"codex-proxy/internal/developer"
+	"codex-proxy/internal/upstream"
 )
 
 // slowStore answers a look-up after a while, or, while it hangs, not at all.
@@ -63,7 +64,10 @@ func token(i int) string { return fmt.Sprintf("token-%d", i) }
 
 func watch(t *testing.T, streams int, takes time.Duration) *watched {
 	w := &watched{store: &slowStore{takes: takes}}
-	w.gateway = New(Config{Authenticator: w.store, Limits: DefaultLimits()})
+	w.gateway = New(Config{
+		Authenticator: w.store, Limits: DefaultLimits(),
+		Key: func() upstream.Key { return upstream.Key{} },
+	})
 	for i := range streams {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		w.streams = append(w.streams, ctx)

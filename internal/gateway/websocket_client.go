@@ -92,6 +92,7 @@ func (s *socket) understand(kind websocket.MessageType, raw []byte, err error) *
 			"that the proxy lets through. Send less, for instance fewer images.", limit))
 		return m
 	}
+	raw, _ = s.g.maskSent(m.id, raw)
 	if kind == websocket.MessageText {
 		m.fields, err = openai.ReadMessage(raw)
 		m.asked = openai.ReadRequest(m.fields)

@@ -31,8 +31,9 @@ func (s *socket) fromUpstream(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			return err
+			return s.g.keys.maskClose(err)
 		}
+		event = s.g.keys.mask.Load().Bytes(event)
 		s.silence.Reset(s.g.Limits.AnswerIdle)
 		var head openai.EventHead
 		if kind == websocket.MessageText {

@@ -30,7 +30,8 @@ func NewKey(text string) (Key, error) {
 	return Key{text}, nil
 }
 
-// Reveal returns the key's text, for the Authorization header alone.
+// Reveal returns the key's text, for the Authorization header, and to mask it where
+// it comes up.
 func (k Key) Reveal() string { return k.text }
 
 // String, GoString, LogValue and MarshalText keep the key out of logs, errors
