@@ -164,6 +164,9 @@ func (i *interim) pass(status int, header textproto.MIMEHeader) error {
 	own := i.call.w.Header()
 	before := own.Clone()
 	inbound(own, http.Header(header))
+	// An interim answer has no length; with one, net/http sends a copy of the header.
+	// Else, over HTTP/2, it may still read this one after the client has gone.
+	own["Content-Length"] = nil
 	i.call.w.WriteHeader(status)
 	clear(own)
 	for name, values := range before {

@@ -17,21 +17,16 @@ import (
 	"codex-proxy/internal/exchange"
 )
 
-// hint makes a handler send an interim answer.
-func hint(w http.ResponseWriter, link string) {
-	w.Header().Set("Link", link)
-	w.WriteHeader(http.StatusEarlyHints)
-	w.Header().Del("Link")
-}
-
 // TestInterimAnswersArriveBeforeTheAnswerAndLeaveNothingInIt also sends more of them
 // than anybody needs.
 func TestInterimAnswersArriveBeforeTheAnswerAndLeaveNothingInIt(t *testing.T) {
 	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Link", "</style.css>")
 		for range 500 {
-			hint(w, "</style.css>")
+			w.WriteHeader(http.StatusEarlyHints)
 		}
+		w.Header().Del("Link")
 		w.Header().Set("X-Final", "yes")
 		_, _ = io.WriteString(w, "{}")
 	}))
@@ -59,8 +54,9 @@ func TestInterimAnswersArriveBeforeTheAnswerAndLeaveNothingInIt(t *testing.T) {
 func TestInterimAnswersReachNobodyWhoHasGone(t *testing.T) {
 	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Link", "</style.css>")
 		for r.Context().Err() == nil {
-			hint(w, "</style.css>")
+			w.WriteHeader(http.StatusEarlyHints)
 		}
 	}))
 	f := newFixture(t, options{upstream: server})

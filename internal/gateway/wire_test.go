@@ -97,7 +97,7 @@ func startUpstream(t *testing.T, handler http.Handler) *httptest.Server {
 
 // newTransport returns the real transport to upstream, which trusts the servers of
 // tests.
-func newTransport(t *testing.T) *http.Transport {
+func newTransport(t *testing.T) *upstream.Transport {
 	t.Helper()
 	known := httptest.NewTLSServer(nil) // all have the same certificate
 	defer known.Close()

@@ -4,5 +4,5 @@ package upstream
 
 import "syscall"
 
-// limitReceiveBuffer leaves the system's default where the option is unknown.
-func limitReceiveBuffer(_, _ string, _ syscall.RawConn) error { return nil }
+// setReceiveBuffer leaves the system's default where the option is unknown.
+func setReceiveBuffer(syscall.Conn) {}

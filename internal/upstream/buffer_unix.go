@@ -8,10 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitReceiveBuffer bounds the connection's kernel buffer before it connects.
-func limitReceiveBuffer(_, _ string, connection syscall.RawConn) error {
+// setReceiveBuffer bounds the connection's kernel buffer.
+func setReceiveBuffer(connection syscall.Conn) {
+	raw, err := connection.SyscallConn()
+	if err != nil {
+		return // it is closed
+	}
 	// A kernel that refuses the option leaves its own default, which works too.
-	return connection.Control(func(fd uintptr) {
+	_ = raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	})
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // startTLS starts an upstream that speaks HTTP/2, and returns the transport to it.
-func startTLS(t *testing.T, handler http.HandlerFunc) (*httptest.Server, *http.Transport) {
+func startTLS(t *testing.T, handler http.HandlerFunc) (*httptest.Server, *Transport) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	server.EnableHTTP2 = true
@@ -30,7 +30,7 @@ func startTLS(t *testing.T, handler http.HandlerFunc) (*httptest.Server, *http.T
 	return server, transport
 }
 
-func get(ctx context.Context, transport *http.Transport, address string) (*http.Response, error) {
+func get(ctx context.Context, transport *Transport, address string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err

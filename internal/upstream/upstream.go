@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -69,14 +71,39 @@ type TransportOptions struct {
 	TLS *tls.Config
 }
 
-// NewTransport returns the transport to upstream. It never adds or undoes a
-// content coding, and takes its outbound proxy from HTTPS_PROXY and NO_PROXY.
-func NewTransport(options TransportOptions) *http.Transport {
-	dialer := &net.Dialer{
-		Timeout: 10 * time.Second, KeepAlive: 30 * time.Second,
-		Control: limitReceiveBuffer,
+// Transport is the way to upstream. It never adds or undoes a content coding, and
+// takes its outbound proxy from HTTPS_PROXY and NO_PROXY.
+type Transport struct{ *http.Transport }
+
+// RoundTrip implements http.RoundTripper. It bounds the kernel's buffer of each new
+// connection that carries one answer at a time. One of HTTP/2 carries a hundred, whose
+// windows bound what each may send ahead: with a bound on the whole they would share
+// its few kilobytes a round trip.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if !info.Reused {
+			limitReceiveBuffer(info.Conn)
+		}
+	}}
+	return t.Transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+}
+
+func limitReceiveBuffer(connection net.Conn) {
+	if secured, ok := connection.(*tls.Conn); ok {
+		if secured.ConnectionState().NegotiatedProtocol == "h2" {
+			return
+		}
+		connection = secured.NetConn()
 	}
-	return &http.Transport{
+	if socket, ok := connection.(syscall.Conn); ok {
+		setReceiveBuffer(socket)
+	}
+}
+
+// NewTransport returns a Transport.
+func NewTransport(options TransportOptions) *Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &Transport{&http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        options.TLS,
@@ -95,5 +122,5 @@ func NewTransport(options TransportOptions) *http.Transport {
 			SendPingTimeout:           pingAfter,
 			PingTimeout:               pingTimeout,
 		},
-	}
+	}}
 }
