@@ -243,7 +243,9 @@ func (b *requestBody) keep(p []byte) error {
 
 // wentUp reports whether upstream may have had all of the body.
 func (b *requestBody) wentUp() bool {
-	b.reading.Lock()
+	if !b.reading.TryLock() {
+		return false // the transport waits for more of it
+	}
 	defer b.reading.Unlock()
 	return len(b.held) == 0 && b.isThrough()
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,12 +130,11 @@ func TestACatalogueCallIsRefusedAsAnExchangeIs(t *testing.T) {
 
 func TestUpstreamIsAskedOnceForAllWhoAskForTheModels(t *testing.T) {
 	arrived, answer := make(chan *http.Request, 100), make(chan struct{})
-	openai := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	openai := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		arrived <- r
 		<-answer
 		_, _ = io.WriteString(w, `{"object":"list","data":[{"id":"gpt-5"}]}`)
 	}))
-	defer openai.Close()
 	f := newFixture(t, options{upstream: openai})
 	var asking sync.WaitGroup
 	for range 20 {
@@ -223,10 +221,9 @@ func TestAReplacedKeyGetsTheModelsToo(t *testing.T) {
 }
 
 func TestAnUpstreamThatSpeaksCodexsShapeIsBelieved(t *testing.T) {
-	openai := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	openai := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"data":[],"models":[{"slug":"own-model"}]}`)
 	}))
-	defer openai.Close()
 	f := newFixture(t, options{upstream: openai})
 	if _, body := f.askForModels(); len(*readModels(t, body).Models) != 1 {
 		t.Errorf("answered with %s", body)

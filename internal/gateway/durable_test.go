@@ -68,12 +68,11 @@ func TestWhatUpstreamHasIsOnDisk(t *testing.T) {
 			for _, searched := range []bool{true, false} {
 				var f *fixture
 				var onDisk []string
-				upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				upstream := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					_, _ = io.Copy(io.Discard, r.Body)
 					onDisk = requestsOnDisk(t, f.dir)
 					_, _ = io.WriteString(w, "{}")
 				}))
-				defer upstream.Close()
 				f = newFixture(t, options{upstream: upstream, unsearched: !searched})
 				r := f.request("POST", "/v1/responses", http.NoBody)
 				send(r)

@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"bytes"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -90,14 +89,13 @@ func TestATrailerThatWasNotAnnouncedDoesNotGoUpstream(t *testing.T) {
 // the names of subprotocols.
 func TestAWebSocketBringsNoAccountOfTheClients(t *testing.T) {
 	var got http.Header
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = r.Header
 		connection, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"realtime"}})
 		if err == nil {
 			_ = connection.CloseNow()
 		}
 	}))
-	t.Cleanup(server.Close)
 	f := newFixture(t, options{upstream: server})
 	header := f.request("GET", "/v1/responses", nil).Header
 	header.Set("X-Forwarded-For", "10.0.0.1")

@@ -47,8 +47,7 @@ func (f *fixture) keepsNoKey(n int) {
 // echoing is a fixture in front of an upstream that answers by itself.
 func echoing(t *testing.T, o options, answer http.HandlerFunc) *fixture {
 	t.Helper()
-	o.upstream = httptest.NewServer(answer)
-	t.Cleanup(o.upstream.Close)
+	o.upstream = startUpstream(t, answer)
 	return newFixture(t, o)
 }
 

@@ -24,7 +24,7 @@ import (
 type witness struct{ got bytes.Buffer }
 
 func (o *witness) start(t *testing.T) *httptest.Server {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		o.got.Write(body)
 		_ = r.Write(&o.got) // the line and the header
@@ -32,7 +32,6 @@ func (o *witness) start(t *testing.T) *httptest.Server {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "{}")
 	}))
-	t.Cleanup(server.Close)
 	return server
 }
 
@@ -275,12 +274,11 @@ func TestACleanCodedBodyGoesOnAsItCame(t *testing.T) {
 // TestAnAnswerThatIsTooLargeToBeHeldComesWholeAndIsLogged.
 func TestAnAnswerThatIsTooLargeToBeHeldComesWholeAndIsLogged(t *testing.T) {
 	for _, kind := range []string{"application/json", "text/event-stream"} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			w.Header().Set("Content-Type", kind)
 			fmt.Fprintf(w, `data: {"type":"x","text":"%s%s"}`+"\n\n"+`data: {"type":"x","text":"%[1]s"}`+"\n\n", placeholders.Find(body), strings.Repeat("-", 100_000))
 		}))
-		t.Cleanup(server.Close)
 		f := newFixture(t, options{upstream: server, limits: func(l *gateway.Limits) { l.Search = 32 << 10 }})
 		_, answer := f.do(f.request("POST", "/v1/responses", bytes.NewReader(turn(planted, 0))))
 		f.exchanges(1)
