@@ -104,7 +104,7 @@ func (g *gateway) stop() error {
 
 // issue adds the developer of the benchmark and returns their token.
 func issue(ctx context.Context, binary, data string) (string, error) {
-	out, err := exec.CommandContext(ctx, binary, "--data", data, "developer", "add", "bench@example.com", "--json").Output()
+	out, err := exec.CommandContext(ctx, binary, "--data", data, "--init", "developer", "add", "bench@example.com", "--json").Output()
 	if err != nil {
 		return "", fmt.Errorf("add a developer: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -233,8 +234,8 @@ func (p *proxy) sweepAlways(ctx context.Context) {
 func (p *proxy) sweep(ctx context.Context) {
 	interrupted, err := p.openings.Sweep(ctx, record.Sweep{
 		Before: p.now().Add(-longestFleeting), Count: p.ledger.Add, Log: p.log,
-		Finish: func(e *exchange.Exchange) {
-			e.Usage.State = exchange.UsageMissing
+		Finish: func(e *exchange.Exchange, request io.Reader) {
+			gateway.Recovered(e, request, strings.NewReader(""))
 			e.Cost = p.book.Rate(e.Model, e.Tier, e.Started, e.Usage)
 		},
 	})

@@ -110,6 +110,7 @@ func TestAServerOutlivesItsFrozenDisk(t *testing.T) {
 		t.Fatalf("got %s", response.Status)
 	}
 	s.waitUntilReadyzSays(http.StatusOK, `"spool":"ok"`)
+	s.token("bob@example.com") // which the server's next look-up notes in the mapping
 	thaw := f.Freeze()
 	client := &http.Client{Timeout: 20 * time.Second}
 	for range 3 {

@@ -115,6 +115,7 @@ func (s *serverSettings) logger(c *console) *slog.Logger {
 }
 
 func (cmd *serveCommand) Run(c *console) error {
+	defer runtime.KeepAlive(heapFloor())
 	log := cmd.logger(c)
 	if err := c.settings.checkTables(c.ctx); err != nil {
 		return err

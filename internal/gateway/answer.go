@@ -77,6 +77,7 @@ func (a *attempt) beginAnswer(w http.ResponseWriter, response *http.Response) *a
 	inbound(w.Header(), response.Header)
 	for name := range response.Trailer {
 		w.Header().Add("Trailer", name)
+		w.Header().Del("Content-Length") // HTTP/1.1 has no trailers behind a length, as HTTP/2 has
 	}
 	if an.restored = a.restoration(media, coding); an.restored != nil {
 		w.Header().Del("Content-Length") // upstream's; what the client gets may be longer

@@ -12,6 +12,7 @@ import (
 // TestHeadersThatRouteOrIdentifyStayHere sends each of them, in its own and in
 // another case, as a header and as a trailer.
 func TestHeadersThatRouteOrIdentifyStayHere(t *testing.T) {
+	onlyOver(t, "HTTP/1.1") // HTTP/2 knows no header of a connection's
 	var seen echo
 	f := newFixture(t, options{upstream: echoUpstream(t, &seen)})
 	dropped := []string{

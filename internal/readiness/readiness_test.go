@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -57,9 +58,10 @@ func TestEachPartIsOKOrSaysWhyNotWithoutAPath(t *testing.T) {
 
 func TestAPartThatHangsIsNamedAndHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		calls, answers := 0, make(chan error)
+		var calls atomic.Int64
+		answers := make(chan error)
 		var log strings.Builder
-		w := watch(&log, time.Second, Part{"disk", func(context.Context) error { calls++; return <-answers }})
+		w := watch(&log, time.Second, Part{"disk", func(context.Context) error { calls.Add(1); return <-answers }})
 		ctx, cancel := context.WithCancel(t.Context())
 		go w.Run(ctx)
 		synctest.Wait()
@@ -78,8 +80,8 @@ func TestAPartThatHangsIsNamedAndHoldsUpNobody(t *testing.T) {
 		if code != 503 || !strings.HasPrefix(parts["disk"], "cannot serve: hanging since 2000-01-01T00:00:01Z") {
 			t.Errorf("a minute into the next: %d %v", code, parts)
 		}
-		if calls != 2 || time.Since(began) != 0 {
-			t.Errorf("%d checks were begun, and the answer waited %v", calls, time.Since(began))
+		if calls.Load() != 2 || time.Since(began) != 0 {
+			t.Errorf("%d checks were begun, and the answer waited %v", calls.Load(), time.Since(began))
 		}
 
 		answers <- nil
@@ -97,14 +99,14 @@ func TestAPartThatHangsIsNamedAndHoldsUpNobody(t *testing.T) {
 
 func TestAProcessThatSleepsChecksWhenItIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		calls := 0
+		var calls atomic.Int64
 		var log strings.Builder
-		w := watch(&log, 0, Part{"table", func(context.Context) error { calls++; return nil }})
+		w := watch(&log, 0, Part{"table", func(context.Context) error { calls.Add(1); return nil }})
 		w.Run(t.Context())
-		for want := 1; want <= 2; want++ {
+		for want := int64(1); want <= 2; want++ {
 			time.Sleep(time.Hour)
-			if code, _ := ask(t, w); code != 200 || calls != want {
-				t.Errorf("answered %d after %d checks, want 200 after %d", code, calls, want)
+			if code, _ := ask(t, w); code != 200 || calls.Load() != want {
+				t.Errorf("answered %d after %d checks, want 200 after %d", code, calls.Load(), want)
 			}
 		}
 	})

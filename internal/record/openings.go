@@ -3,7 +3,6 @@ package record
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +24,8 @@ type OpeningStore interface {
 
 // Openings note, beside the archive, which exchanges have begun, for a server whose
 // disk does not outlive it, such as a function of Lambda's: what Recover finds in a
-// spool, Sweep finds here. A note is a small document with what was known before
-// upstream was asked; it goes when the record is in the archive. A nil *Openings
+// spool, Sweep finds here. A note is the record as it began, with the request's body
+// where that was buffered; it goes when the record is in the archive. A nil *Openings
 // notes nothing.
 type Openings struct {
 	store OpeningStore
@@ -39,11 +38,13 @@ func NewOpenings(store OpeningStore) *Openings { return &Openings{store} }
 // begin with the time.
 const openingsDirectory = "open/"
 
-func openingKey(id string) string { return openingsDirectory + id + ".json" }
+const openingSuffix = ".json.zst"
+
+func openingKey(id string) string { return openingsDirectory + id + openingSuffix }
 
 // begin notes an exchange while something else is done; what it returns waits for
 // that.
-func (o *Openings) begin(ctx context.Context, within time.Duration, id string, note []byte) (wait func() error) {
+func (o *Openings) begin(ctx context.Context, within time.Duration, e exchange.Exchange, request Message, body []byte) (wait func() error) {
 	if o == nil {
 		return func() error { return nil }
 	}
@@ -51,7 +52,8 @@ func (o *Openings) begin(ctx context.Context, within time.Duration, id string, n
 	noted := make(chan error, 1)
 	go func() {
 		defer cancel()
-		noted <- o.store.Put(ctx, openingKey(id), bytes.NewReader(note), int64(len(note)))
+		request.SetBytes(body)
+		noted <- o.put(ctx, openingKey(e.ID), &Document{Format: Format, Exchange: e, Request: request})
 	}()
 	return func() error {
 		if err := <-noted; err != nil {
@@ -59,6 +61,15 @@ func (o *Openings) begin(ctx context.Context, within time.Duration, id string, n
 		}
 		return nil
 	}
+}
+
+// put stores a document.
+func (o *Openings) put(ctx context.Context, key string, doc *Document) error {
+	raw, err := doc.encode()
+	if err != nil {
+		return err
+	}
+	return o.store.Put(ctx, key, bytes.NewReader(raw), int64(len(raw)))
 }
 
 // end removes the note of an exchange whose record is in the archive.
@@ -76,8 +87,9 @@ type Sweep struct {
 	Before time.Time
 	// Count takes the rows, as Options.Ledger does.
 	Count func(ctx context.Context, rows []exchange.Exchange) error
-	// Finish may fill in what is known besides, such as that the cost is not.
-	Finish func(e *exchange.Exchange)
+	// Finish may fill in what the request's body, as far as it was known when the
+	// exchange began, tells of it: the model, the usage, the cost.
+	Finish func(e *exchange.Exchange, request io.Reader)
 	Log    *slog.Logger
 }
 
@@ -93,7 +105,7 @@ func (o *Openings) Sweep(ctx context.Context, s Sweep) (interrupted int, err err
 		if err != nil {
 			return interrupted, fmt.Errorf("look for exchanges that nobody ended: %w", err)
 		}
-		id := strings.TrimSuffix(path.Base(key), ".json")
+		id := strings.TrimSuffix(path.Base(key), openingSuffix)
 		began, err := exchange.IDTime(id)
 		if err != nil {
 			s.Log.Warn("a note among those of exchanges that began is none", "key", key)
@@ -133,50 +145,29 @@ func (o *Openings) interrupt(ctx context.Context, key string, s Sweep) (done boo
 	const lost = "what carried this exchange ended in the middle of it, and with it what it had"
 	e.Ended = e.Started
 	e.Outcome, e.ErrorOrigin, e.Error = exchange.Interrupted, exchange.OriginProxy, lost
-	s.Finish(&e)
+	s.Finish(&e, bytes.NewReader(note.Request.Bytes()))
 	if err := s.Count(ctx, []exchange.Exchange{e}); err != nil {
 		return false, err
 	}
-	note.Request.Incomplete = lost
-	doc, size, err := bodiless(e, &note.Request)
-	if err != nil {
-		return false, err
+	note.Exchange = e
+	if len(note.Request.Bytes()) == 0 { // it streamed, and may have had one
+		note.Request.Incomplete = lost
 	}
-	if err := o.store.Put(ctx, Key(e), doc, size); err != nil {
+	if err := o.put(ctx, Key(e), note); err != nil {
 		return false, err
 	}
 	return true, o.store.Remove(ctx, key)
 }
 
-func (o *Openings) read(ctx context.Context, key string) (note opening, err error) {
+func (o *Openings) read(ctx context.Context, key string) (*Document, error) {
 	r, err := o.store.Get(ctx, key)
 	if err != nil {
-		return note, err
+		return nil, err
 	}
 	defer r.Close() // only read
-	raw, err := io.ReadAll(r)
+	note, err := ReadDocument(r)
 	if err != nil {
-		return note, fmt.Errorf("read %s: %w", key, err)
-	}
-	if err := json.Unmarshal(raw, &note); err != nil {
-		return note, fmt.Errorf("read %s: %w", key, err)
+		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	return note, nil
-}
-
-// bodiless is the document of an exchange of which the request's head is known.
-func bodiless(e exchange.Exchange, request *head) (doc io.Reader, size int64, err error) {
-	packer, err := newPacker()
-	if err != nil {
-		return nil, 0, err
-	}
-	defer packer.encoder.Close()
-	a := assembly{packer: packer}
-	a.text(`{"format":"` + Format + `","exchange":`)
-	a.json(e)
-	a.text(`,"request":`)
-	a.message(request, nil)
-	a.text("}\n")
-	a.pack()
-	return io.MultiReader(a.parts...), a.size, a.err
 }

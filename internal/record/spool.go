@@ -187,7 +187,7 @@ func (s *Spool) begin(ctx context.Context, e exchange.Exchange, request Message,
 	s.opened = time.Now()
 	s.mu.Unlock()
 
-	noted := s.options.Openings.begin(ctx, s.options.OpenTimeout, e.ID, payload)
+	noted := s.options.Openings.begin(ctx, s.options.OpenTimeout, e, request, body)
 	b, err := w.open(payload, body)
 	release()
 	if err == nil {

@@ -3,6 +3,7 @@ package s3_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -53,9 +54,12 @@ func begun(at time.Time) exchange.Exchange {
 	}
 }
 
+// prompt is the body of every request.
+const prompt = `{"model":"gpt-5.1-codex","input":"what did I ask?"}`
+
 func open(t *testing.T, spool *record.Spool, e exchange.Exchange) *record.Writer {
 	t.Helper()
-	w, err := spool.Open(t.Context(), e, record.Message{Method: e.Method, URI: e.Path, Header: http.Header{"Originator": {"codex"}}}, nil)
+	w, err := spool.Open(t.Context(), e, record.Message{Method: e.Method, URI: e.Path, Header: http.Header{"Originator": {"codex"}}}, []byte(prompt))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +117,13 @@ func TestWhatNobodyEndedIsClosedByTheNext(t *testing.T) {
 	lost, young := begun(now.Add(-20*time.Minute)), begun(now)
 	open(t, spool, lost)
 	open(t, spool, young)
-	finish := func(e *exchange.Exchange) { e.Cost = exchange.Cost{State: exchange.CostUnpriced} }
+	finish := func(e *exchange.Exchange, request io.Reader) {
+		body, err := io.ReadAll(request)
+		if err != nil || string(body) != prompt {
+			t.Errorf("the request is known as %q, %v", body, err)
+		}
+		e.Cost = exchange.Cost{State: exchange.CostUnpriced}
+	}
 	var sweeping sync.WaitGroup
 	for range 3 {
 		sweeping.Go(func() {
@@ -124,7 +134,7 @@ func TestWhatNobodyEndedIsClosedByTheNext(t *testing.T) {
 	}
 	sweeping.Wait()
 	doc, err := record.Load(t.Context(), archive, record.Key(lost))
-	if err != nil || doc.Exchange.Outcome != exchange.Interrupted || doc.Request.Header.Get("Originator") != "codex" || doc.Request.Incomplete == "" {
+	if err != nil || doc.Exchange.Outcome != exchange.Interrupted || doc.Request.Header.Get("Originator") != "codex" || doc.Request.Body != prompt {
 		t.Errorf("on record: %+v, %v", doc, err)
 	}
 	if got := rows.rows[lost.ID]; got.Outcome != exchange.Interrupted || got.Cost.State != exchange.CostUnpriced || len(rows.rows) != 1 {
