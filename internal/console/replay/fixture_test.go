@@ -59,7 +59,10 @@ type fixture struct {
 	home    string
 }
 
-func newFixture(t testing.TB) *fixture {
+func newFixture(t testing.TB) *fixture { return newFixtureUnder(t, "") }
+
+// newFixtureUnder is newFixture with settings of the rules for secrets, as TOML.
+func newFixtureUnder(t testing.TB, settings string) *fixture {
 	t.Helper()
 	dir, ctx := t.TempDir(), t.Context()
 	f := &fixture{t: t, home: dir, openai: simulated.New(simulated.Options{}), frame: &frame{viewer: access.Viewer{Name: "auditor", Role: access.Auditor}}}
@@ -84,7 +87,7 @@ func newFixture(t testing.TB) *fixture {
 	g := gateway.New(gateway.Config{
 		Memory:   memory.NewBudget(512<<20, time.Second),
 		Upstream: must(url.Parse(api.URL + "/v1")), Key: func() upstream.Key { return key }, Transport: transport,
-		Conversations: redaction.NewConversations(must(redaction.New(must(redaction.ParseSettings(nil)), secrets.Key{1, 2, 3}, time.Now)), redaction.MaxRemembered, time.Now),
+		Conversations: redaction.NewConversations(must(redaction.New(must(redaction.ParseSettings([]byte(settings))), secrets.Key{1, 2, 3}, time.Now)), redaction.MaxRemembered, time.Now),
 		Authenticator: developer.NewAuthenticator(developers, time.Now), Desk: admission.NewDesk(f.ledger, time.Now), Recorder: spool,
 		Rate: func(_, _ string, _ time.Time, u exchange.Usage) exchange.Cost {
 			return exchange.Cost{State: exchange.CostPriced, Nanos: u.Total * 1000}

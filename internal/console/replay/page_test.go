@@ -195,7 +195,7 @@ func TestAWebSocketsTurnsAreShownAsTheyGrow(t *testing.T) {
 }
 
 func TestBodiesThatAreNoConversationAreShownAllTheSame(t *testing.T) {
-	f := newFixture(t)
+	f := newFixtureUnder(t, `mode = "report"`) // else they would not leave
 	f.post("/v1/chat/completions", thread, []byte(`{"model":"gpt-5.1","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"hello"}]}`))
 	f.post("/v1/responses", thread, []byte(`{"model":"gpt-5.1-codex","input":[{"role":"us`))
 	f.post("/v1/embeddings", thread, []byte("not JSON \xff\xfe\x1b[2J"))
