@@ -23,6 +23,8 @@ const (
 	// maxUnarchived is how long the archive may take no record, as a bucket that
 	// answers an error now and then does.
 	maxUnarchived = 30 * time.Second
+	// maxUnarchivedHere is the same for a directory, which has no such moods.
+	maxUnarchivedHere = 3 * time.Second
 )
 
 // watchReadiness returns what knows how each part of the proxy is.
@@ -52,7 +54,7 @@ func (p *proxy) watchReadiness(s *Settings, archive *notedArchive) (*readiness.W
 
 // partReason names what is wrong with a part, where the store knows a word for it.
 func partReason(err error) string {
-	if errors.Is(err, disk.ErrMoved) {
+	if errors.Is(err, disk.ErrMoved) || errors.Is(err, record.ErrMoved) {
 		return "moved"
 	}
 	return cmp.Or(sqlite.Reason(err), map[bool]string{true: "takes no records"}[errors.Is(err, errUnarchived)])
@@ -83,15 +85,19 @@ func (a *notedArchive) Put(ctx context.Context, key string, doc io.Reader, size 
 
 var errUnarchived = errors.New("the archive takes no records")
 
-// check returns why records cannot be archived. A directory is tried; a bucket is
-// known by the records that it takes.
+// check returns why records cannot be archived: it is known by the records that are
+// taken, and a directory is tried besides.
 func (a *notedArchive) check(ctx context.Context) error {
+	patience := maxUnarchived
 	if directory, ok := a.Archive.(*disk.Archive); ok {
-		return directory.Probe(ctx)
+		patience = maxUnarchivedHere
+		if err := directory.Probe(ctx); err != nil {
+			return err
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.since.IsZero() && a.now().Sub(a.since) > maxUnarchived {
+	if !a.since.IsZero() && a.now().Sub(a.since) > patience {
 		return fmt.Errorf("%w since %s: %w", errUnarchived, a.since.UTC().Format(time.RFC3339), a.err)
 	}
 	return nil

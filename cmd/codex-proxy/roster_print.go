@@ -27,7 +27,7 @@ func (cmd *rosterFlags) printDryRun(c *console, plan roster.Plan) error {
 		return err
 	}
 	if plan.CutsOffMany() {
-		fmt.Fprintln(c.stderr, "codex-proxy: this disables more than a third of the developers, which needs --allow-many")
+		fmt.Fprintln(c.stderr, "codex-proxy: this disables more than a third of the developers: without --dry-run it needs --allow-many")
 	}
 	_, err := fmt.Fprintf(c.stdout, "%s. Nothing was changed.\n", planSummary(plan, false))
 	return err

@@ -19,6 +19,9 @@ func auditRules(ctx context.Context, s *Settings, keep bool) (rulebook, error) {
 	open := secretsKey
 	if keep {
 		open = openSecretsKey
+		if err := s.checkOwned(ctx); err != nil {
+			return rulebook{}, err
+		}
 	}
 	key, err := open(ctx, s)
 	if err != nil {

@@ -195,12 +195,23 @@ func (s *Settings) checkInstallation(ctx context.Context, path string, to storeA
 	if s.Init && to == change {
 		return s.initialize(ctx)
 	}
+	if s.Init {
+		return misuse("there is no installation in %s, and this command cannot make one: start 'codex-proxy serve' there, or check --data", s.Data)
+	}
 	lacks := path
 	if below, err := filepath.Rel(s.Data, path); err == nil && filepath.IsLocal(below) {
 		lacks = below
 	}
 	return misuse("there is no installation in %s: it has no %s. Check --data and --archive, or start 'codex-proxy serve' there; "+
 		"--init makes one for a command that changes something", s.Data, lacks)
+}
+
+// checkOwned returns what is wrong where there is no installation to keep something in.
+func (s *Settings) checkOwned(ctx context.Context) error {
+	if s.usesTables() {
+		return nil
+	}
+	return s.checkInstallation(ctx, s.developersFile(), look)
 }
 
 // rebuildAccess is the access to a ledger that is about to be made from the archive:

@@ -89,6 +89,10 @@ func (g *Gateway) judgeEndpoint(r *http.Request, who developer.Identity) *refusa
 	case opensWebSocket:
 		return refusal.WebSocketUnavailable("WebSockets are not among the --endpoints that are open here; plain HTTP works.")
 	}
+	if endpoint.Never(r.Method) {
+		return refusal.Request("endpoint_not_allowed", fmt.Sprintf("%s %s was not sent: the proxy never passes this method on, as its answer may show the organisation's key.",
+			quoted(r.Method), quoted(r.URL.EscapedPath())))
+	}
 	ask := "whoever runs the proxy"
 	if who.Policy.Contact != "" {
 		ask = who.Policy.Contact

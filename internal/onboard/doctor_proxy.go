@@ -106,7 +106,7 @@ func (d *Doctor) examineWebSocket(ctx context.Context, proxy *Proxy, token strin
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	began := d.Now()
-	status, err := proxy.upgrade(ctx, token)
+	status, reason, err := proxy.upgrade(ctx, token)
 	f := Finding{Check: "websocket", Millis: millis(d.Now().Sub(began))}
 	switch {
 	case status == http.StatusSwitchingProtocols:
@@ -117,6 +117,9 @@ func (d *Doctor) examineWebSocket(ctx context.Context, proxy *Proxy, token strin
 		}
 	case status == http.StatusUpgradeRequired:
 		f.Verdict, f.Detail = OK, "not served here (426): Codex uses plain HTTP at once"
+	case status != 0 && reason != "":
+		f.Verdict, f.Detail = Warn, fmt.Sprintf("the proxy refuses the upgrade with status %d (%s): Codex tries for about 7 s, then uses plain HTTP", status, reason)
+		f.Fix = "the same cause holds for plain HTTP: see the other checks, or ask whoever runs the proxy"
 	case status != 0:
 		f.Verdict, f.Detail = Warn, fmt.Sprintf("the upgrade is answered with status %d: Codex tries for about 7 s, then uses plain HTTP", status)
 		f.Fix = "let what stands between here and the proxy pass WebSockets, or set supports_websockets = false"
@@ -160,20 +163,21 @@ func (p *Proxy) head(ctx context.Context) (http.Header, *tls.ConnectionState, er
 	return response.Header, response.TLS, response.Body.Close()
 }
 
-// upgrade opens a WebSocket as Codex does, closes it, and returns the status that
-// the upgrade was answered with; 0 when it was not.
-func (p *Proxy) upgrade(ctx context.Context, token string) (status int, err error) {
+// upgrade opens a WebSocket as Codex does and closes it. It returns the status that the
+// upgrade was answered with, 0 when it was not, and the reason of a refusal that is
+// the proxy's own.
+func (p *Proxy) upgrade(ctx context.Context, token string) (status int, reason string, err error) {
 	conn, response, err := websocket.Dial(ctx, p.address.BaseURL()+"/responses", &websocket.DialOptions{
 		HTTPClient: p.client,
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + token}, "Openai-Beta": {"responses_websockets=2026-02-06"}},
 	})
 	if response != nil {
-		status = response.StatusCode
+		status, reason = response.StatusCode, response.Header.Get("X-Codex-Proxy-Refusal")
 	}
 	if err != nil {
-		return status, err
+		return status, reason, err
 	}
-	return status, conn.CloseNow()
+	return status, "", conn.CloseNow()
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

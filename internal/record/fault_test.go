@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -465,4 +466,64 @@ func TestAFlushWaitsUntilTheWriterKnowsItsEntries(t *testing.T) {
 		w.Close(ended(e))
 	}
 	h.stop()
+}
+
+// TestNoRecordIsOpenInAFileThatTheNextStartDoesNotFind moves the log away under a
+// running spool: what is written to it then would be lost with the process.
+func TestNoRecordIsOpenInAFileThatTheNextStartDoesNotFind(t *testing.T) {
+	h := newHouse(t)
+	before, after := newExchange(), newExchange()
+	writer, err := h.Open(t.Context(), before, Message{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(h.dir, "*.log"))
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("segments: %v, %v", segments, err)
+	}
+	if err := os.Rename(segments[0], segments[0]+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Ready(t.Context()); !errors.Is(err, ErrMoved) {
+		t.Errorf("ready says %v", err)
+	}
+	if err := os.Rename(segments[0]+".away", filepath.Join(t.TempDir(), "away")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Ready(t.Context()); err != nil {
+		t.Errorf("ready, with a new segment, says %v", err)
+	}
+	next, err := h.Open(t.Context(), after, Message{}, nil)
+	if err != nil {
+		t.Fatalf("no record is open in the new segment: %v", err)
+	}
+	segments, _ = filepath.Glob(filepath.Join(h.dir, "*.log"))
+	if len(segments) == 0 {
+		t.Error("the record is in no segment that the next start finds")
+	}
+	writer.Close(ended(before))
+	next.Close(ended(after))
+}
+
+// TestAnOpeningIsRefusedWhoseFileIsGone has nobody ask whether the spool is ready.
+func TestAnOpeningIsRefusedWhoseFileIsGone(t *testing.T) {
+	h := newHouse(t)
+	e := newExchange()
+	first, err := h.Open(t.Context(), e, Message{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments, _ := filepath.Glob(filepath.Join(h.dir, "*.log"))
+	for _, path := range segments {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.Open(t.Context(), newExchange(), Message{}, nil); !errors.Is(err, ErrMoved) {
+		t.Errorf("a record opens in a file that is gone: %v", err)
+	}
+	if _, err := h.Open(t.Context(), newExchange(), Message{}, nil); err != nil {
+		t.Errorf("the next one does not open in a new file: %v", err)
+	}
+	first.Close(ended(e))
 }

@@ -173,6 +173,17 @@ func (j *journal) failing() error {
 	return j.failure
 }
 
+// inPlace returns ErrMoved if the next start would not find what is written now.
+func (j *journal) inPlace() error {
+	j.mu.Lock()
+	s := j.current
+	j.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.inPlace()
+}
+
 // hanging returns an error when a sync is not done for longer than anybody waits for
 // it: what is appended now would wait in vain, and pile up.
 func (j *journal) hanging() error {

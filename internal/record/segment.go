@@ -40,7 +40,8 @@ const maxShared = 1 << 17
 type segment struct {
 	path string
 	file file
-	size int64 // of what is whole in it
+	info os.FileInfo // of the file as it was made; nil for a test's that has none
+	size int64       // of what is whole in it
 	// users counts the exchanges that have entries in it, or refer to its chunks,
 	// and one more while not all of it is synced. At zero, and when it is no
 	// longer written, it is deleted.
@@ -89,7 +90,29 @@ func createSegment(dir string, number int, create func(path string) (file, error
 		}
 		return nil, fmt.Errorf("begin a segment of the spool: %w", err)
 	}
-	return &segment{path: path, file: f, size: int64(len(segmentMagic)), shared: map[sum]place{}}, nil
+	s := &segment{path: path, file: f, size: int64(len(segmentMagic)), shared: map[sum]place{}}
+	if inspected, ok := f.(interface{ Stat() (os.FileInfo, error) }); ok {
+		if s.info, err = inspected.Stat(); err != nil {
+			return nil, errors.Join(fmt.Errorf("begin a segment of the spool: %w", err), f.Close(), os.Remove(path))
+		}
+	}
+	return s, nil
+}
+
+// ErrMoved says that a file of the spool is no longer where it was made: what is
+// written to it would be lost with this process.
+var ErrMoved = errors.New("a file of the spool was moved or deleted")
+
+// inPlace returns ErrMoved if the next start would not find the segment.
+func (s *segment) inPlace() error {
+	if s.info == nil {
+		return nil
+	}
+	there, err := os.Stat(s.path)
+	if err != nil || !os.SameFile(there, s.info) {
+		return fmt.Errorf("%w: %s", ErrMoved, s.path)
+	}
+	return nil
 }
 
 // discard closes the segment and deletes its file.

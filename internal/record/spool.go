@@ -249,7 +249,7 @@ func (s *Spool) Ready(ctx context.Context) error {
 	if err := s.journal.hanging(); err != nil {
 		return err
 	}
-	if s.journal.failing() == nil {
+	if s.journal.failing() == nil && s.journal.inPlace() == nil {
 		return nil
 	}
 	probe := s.newWriter(uuid.Nil)

@@ -47,7 +47,11 @@ func (j *journal) syncSegment(s *segment) {
 	if failed != nil {
 		return
 	}
-	if err := s.file.Sync(); err != nil {
+	err := s.file.Sync()
+	if err == nil {
+		err = s.inPlace()
+	}
+	if err != nil {
 		j.mu.Lock()
 		s.failed = fmt.Errorf("write to the spool: %w", err)
 		j.mu.Unlock()

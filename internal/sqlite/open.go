@@ -194,7 +194,7 @@ func bringUpToDate(ctx context.Context, f *file, migrations []string) error {
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("its tables have version %d, this program needs %d, and another process has it open: stop the codex-proxy that does, "+
-				"then try again; nothing was changed (%w)", version, len(migrations), err)
+				"then try again; nothing was changed", version, len(migrations))
 		}
 		select {
 		case <-time.After(10 * time.Millisecond):

@@ -138,7 +138,10 @@ func explain(err error) error {
 		advice = "the file is damaged: restore it from a backup"
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		advice = "another process holds the database's lock: try again, and see which process has the file open if this persists"
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+	case sqlite3.SQLITE_CANTOPEN:
+		advice = "the file, or the -wal or -shm file beside it, cannot be opened: check permissions and the file system; " +
+			"a copy on a read-only disk needs all three"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		advice = "the file or its directory cannot be written: check permissions and the file system"
 	case sqlite3.SQLITE_FULL:
 		advice = "the disk is full: make room"

@@ -98,6 +98,11 @@ func (e Endpoint) matches(method, path string) bool {
 	}
 }
 
+// Never reports whether no list can open a method.
+func Never(method string) bool {
+	return slices.ContainsFunc(never, func(name string) bool { return strings.EqualFold(method, name) })
+}
+
 // List is what the settings open. The zero List is what Codex needs.
 type List struct {
 	all  bool
@@ -111,7 +116,7 @@ func (l List) All() bool { return l.all }
 // in the spelling in which it is forwarded.
 func (l List) Allows(method, path string) bool {
 	switch {
-	case slices.ContainsFunc(never, func(name string) bool { return strings.EqualFold(method, name) }):
+	case Never(method):
 		return false
 	case l.all:
 		return true
