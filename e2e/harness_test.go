@@ -57,15 +57,15 @@ func testMain(m *testing.M) int {
 
 // proxy is a codex-proxy in a process of its own, in front of a simulated OpenAI.
 type proxy struct {
-	t       *testing.T
-	openai  *simulated.Server
-	data    string
-	args    []string
-	address string
-	scheme  string   // http or https
-	env     []string // of the proxy and of Codex, beside this process's
-	process *exec.Cmd
-	log     *output
+	t         *testing.T
+	openai    *simulated.Server
+	data      string
+	args      []string
+	address   string
+	scheme    string   // http or https
+	variables []string // of the proxy and of Codex, beside this process's
+	process   *exec.Cmd
+	log       *output
 }
 
 func newProxy(t *testing.T, options simulated.Options, args ...string) *proxy {
@@ -108,7 +108,7 @@ func (p *proxy) startBefore(upstream *httptest.Server, args ...string) {
 func (p *proxy) start(listen string) {
 	p.t.Helper()
 	p.process = exec.Command(binary, append(p.args, "--listen", listen)...)
-	p.process.Env = append(append(os.Environ(), p.env...), "OPENAI_API_KEY="+organisationKey)
+	p.process.Env = append(append(os.Environ(), p.variables...), "OPENAI_API_KEY="+organisationKey)
 	p.process.Stdout = io.Discard
 	pipe, err := p.process.StderrPipe()
 	if err != nil {
@@ -227,7 +227,7 @@ type cli struct {
 func (p *proxy) newCLI(w way, token string) *cli {
 	p.t.Helper()
 	c := &cli{t: p.t, home: p.t.TempDir(), token: token}
-	c.env = append(append(os.Environ(), p.env...), "HOME="+c.home, "CODEX_HOME="+filepath.Join(c.home, ".codex"), "CODEX_PROXY_TOKEN="+token, "NO_COLOR=1")
+	c.env = append(append(os.Environ(), p.variables...), "HOME="+c.home, "CODEX_HOME="+filepath.Join(c.home, ".codex"), "CODEX_PROXY_TOKEN="+token, "NO_COLOR=1")
 	config := fmt.Sprintf("openai_base_url = %q\n", p.scheme+"://"+p.address+"/v1")
 	if w != builtIn {
 		config = fmt.Sprintf(`model_provider = "p"

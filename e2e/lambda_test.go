@@ -55,7 +55,7 @@ func newFunction(t *testing.T, options simulated.Options, change func(*lambdates
 	options.Key, options.Keep, options.KeepBody = organisationKey, 200, 4<<20
 	openai := simulated.New(options)
 	upstream := httptest.NewServer(openai)
-	f.proxy = &proxy{t: t, openai: openai, data: t.TempDir(), log: &output{}, address: strings.TrimPrefix(f.front.URL(), "http://")}
+	f.proxy = &proxy{t: t, openai: openai, data: t.TempDir(), log: &output{}, scheme: "http", address: strings.TrimPrefix(f.front.URL(), "http://")}
 	t.Cleanup(func() {
 		f.kill()
 		f.front.Close()

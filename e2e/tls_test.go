@@ -30,7 +30,7 @@ func TestCodexWaitsOverTLSForAModelThatThinks(t *testing.T) {
 	}
 	const pause = time.Second
 	authority := newAuthority(t)
-	p := &proxy{t: t, data: t.TempDir(), scheme: "https", log: &output{}, env: []string{"SSL_CERT_FILE=" + authority.certificate}}
+	p := &proxy{t: t, data: t.TempDir(), scheme: "https", log: &output{}, variables: []string{"SSL_CERT_FILE=" + authority.certificate}}
 	p.openai = simulated.New(simulated.Options{Key: organisationKey, Keep: 200, KeepBody: 4 << 20})
 	certificate, key := authority.issue()
 	pair, err := tls.LoadX509KeyPair(certificate, key)
