@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -69,7 +70,7 @@ func (db *DB) open(ctx context.Context, migrations []string, access Access) erro
 	}
 	db.reader = connections(db.file, source(db.file.path, look), readers)
 	if access == Own {
-		if err := useWAL(ctx, db.writer); err != nil {
+		if err := useWAL(ctx, db.writer, lockWait); err != nil {
 			return err
 		}
 	}
@@ -152,8 +153,8 @@ func (db *DB) checkWritable(ctx context.Context) error {
 
 // useWAL puts the file in WAL mode, where it stays. SQLite does not wait for
 // another process that is doing the same at this moment, so this does.
-func useWAL(ctx context.Context, pool *sql.DB) error {
-	for deadline := time.Now().Add(lockWait); ; {
+func useWAL(ctx context.Context, pool *sql.DB, wait time.Duration) error {
+	for deadline := time.Now().Add(wait); ; {
 		var mode string
 		err := pool.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
 		switch {
@@ -177,7 +178,7 @@ func useWAL(ctx context.Context, pool *sql.DB) error {
 func bringUpToDate(ctx context.Context, f *file, migrations []string) error {
 	ctx, cancel := maintenance(ctx)
 	defer cancel()
-	for deadline := time.Now().Add(lockWait); ; {
+	for deadline := time.Now().Add(ownWait); ; {
 		version, err := currentVersion(ctx, f)
 		if err != nil {
 			return err
@@ -197,7 +198,7 @@ func bringUpToDate(ctx context.Context, f *file, migrations []string) error {
 				"then try again; nothing was changed", version, len(migrations))
 		}
 		select {
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(5*time.Millisecond + rand.N(20*time.Millisecond)): // others may try in step
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -212,9 +213,11 @@ func currentVersion(ctx context.Context, f *file) (int, error) {
 
 // migrate holds the file exclusively from its first look at it.
 func migrate(ctx context.Context, f *file, migrations []string) (err error) {
-	db := &DB{file: f, writer: connections(f, source(f.path, "&_pragma=locking_mode(EXCLUSIVE)"), 1)}
+	// It must not wait: with the lock that it holds already it would keep out another
+	// one that waits for the same.
+	db := &DB{file: f, writer: connections(f, source(f.path, "&_pragma=locking_mode(EXCLUSIVE)&_pragma=busy_timeout(0)"), 1)}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := useWAL(ctx, db.writer); err != nil {
+	if err := useWAL(ctx, db.writer, 0); err != nil {
 		return err
 	}
 	for version, migration := range migrations {

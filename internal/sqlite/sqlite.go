@@ -26,6 +26,9 @@ const (
 	// they keep a change that cannot be made from waiting more than 2 seconds.
 	queueWait = time.Second
 	lockWait  = time.Second
+	// ownWait is how long an owner waits for others to let go of the file, so that it
+	// can move the schema.
+	ownWait = 3 * time.Second
 	// readers is the number of connections that read.
 	readers = 8
 )

@@ -138,7 +138,7 @@ func TestAFailedMigrationChangesNothing(t *testing.T) {
 func TestFilesOpenedByManyAtOnceAreMigratedOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	var all sync.WaitGroup
-	for range 3 { // each waits for the others, for a second at the most
+	for range 8 {
 		all.Go(func() {
 			db, err := Open(t.Context(), path, oneTable, Own)
 			if err != nil {
