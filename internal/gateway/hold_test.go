@@ -77,6 +77,7 @@ func TestAllRequestsTogetherHaveOneBound(t *testing.T) {
 
 // TestAFewBytesThatUnfoldToMillionsAreRefusedFlat sends what only zstd can do.
 func TestAFewBytesThatUnfoldToMillionsAreRefusedFlat(t *testing.T) {
+	onlyOver(t, "HTTP/1.1")
 	f := newFixture(t, options{memory: 256 << 20})
 	encoder := must(zstd.NewWriter(nil))
 	bomb := encoder.EncodeAll(long(60<<20), nil)
