@@ -8,6 +8,7 @@ import (
 
 	"codex-proxy/internal/exchange"
 	"codex-proxy/internal/openai"
+	"codex-proxy/internal/policy/endpoint"
 )
 
 // account fills in what the answer said of itself: the model, the tier, the
@@ -23,7 +24,8 @@ func account(e *exchange.Exchange, answer openai.Answer, unanswered bool, estima
 	if answer.Tier != "" {
 		e.Tier = answer.Tier
 	}
-	spends := e.Method == "POST" && e.ModelAsked != "" || e.Transport == exchange.WebSocket
+	spends := e.Method == http.MethodPost && e.ModelAsked != "" || e.Transport == exchange.WebSocket ||
+		endpoint.Of(e.Method, belowV1(e.Path)).Spends
 	switch {
 	case answer.HasUsage:
 		e.Usage = exchange.Usage{Usage: answer.Usage, State: exchange.UsageExact}

@@ -67,8 +67,10 @@ func hidesPlain(escaped string) bool {
 
 // apiPath returns the path below /v1, such as "/responses", in the spelling in
 // which it is forwarded.
-func apiPath(r *http.Request) string {
-	escaped := r.URL.EscapedPath()
+func apiPath(r *http.Request) string { return belowV1(r.URL.EscapedPath()) }
+
+// belowV1 returns an escaped path without the /v1 that it may begin with.
+func belowV1(escaped string) string {
 	if below, ok := strings.CutPrefix(escaped, "/v1"); ok && (below == "" || below[0] == '/') {
 		return below
 	}
@@ -91,7 +93,7 @@ func (g *Gateway) judgeEndpoint(r *http.Request, who developer.Identity) *refusa
 	}
 	if endpoint.Never(r.Method) {
 		return refusal.Request("endpoint_not_allowed", fmt.Sprintf("%s %s was not sent: the proxy never passes this method on, as its answer may show the organisation's key.",
-			quoted(r.Method), quoted(r.URL.EscapedPath())))
+			quoted(methodOf(r)), quoted(r.URL.EscapedPath())))
 	}
 	ask := "whoever runs the proxy"
 	if who.Policy.Contact != "" {
@@ -99,7 +101,7 @@ func (g *Gateway) judgeEndpoint(r *http.Request, who developer.Identity) *refusa
 	}
 	return refusal.Request("endpoint_not_allowed", fmt.Sprintf(
 		"%s %s is not open here, and was not sent: with one key of the organisation's behind it, the proxy passes on what Codex needs and no more. If you need it, ask %s, who can open it with the setting --endpoints.",
-		quoted(r.Method), quoted(r.URL.EscapedPath()), ask))
+		quoted(methodOf(r)), quoted(r.URL.EscapedPath()), ask))
 }
 
 // quoted is a client's own word in a sentence: bounded, and harmless to a terminal.

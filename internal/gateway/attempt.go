@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"codex-proxy/internal/exchange"
@@ -135,7 +136,7 @@ func (a *attempt) refuse(no *refusal.Refusal) {
 
 // ended notes how the exchange ended.
 func (a *attempt) ended(outcome exchange.Outcome, origin exchange.Origin, why string) {
-	a.e.Outcome, a.e.ErrorOrigin, a.e.Error = outcome, origin, oneLine(why)
+	a.e.Outcome, a.e.ErrorOrigin, a.e.Error = outcome, origin, oneLine(a.g.keys.text(why))
 }
 
 // close settles the facts, prices them, and hands the record over.
@@ -154,12 +155,13 @@ func (a *attempt) close() {
 	}
 	if a.asked != nil {
 		asked := openai.ReadRequest(a.asked)
-		a.e.ModelAsked, a.e.Tier = asked.Model, asked.Tier
+		a.e.ModelAsked, a.e.Tier = a.g.keys.text(asked.Model), a.g.keys.text(asked.Tier)
 		a.e.Warmup = asked.Warmup && a.e.Transport == exchange.WebSocket
 	}
 	if a.restorer != nil {
 		a.e.UnknownPlaceholders = len(a.restorer.Unknown())
 	}
+	answer.Model, answer.Tier = a.g.keys.text(answer.Model), a.g.keys.text(answer.Tier)
 	account(&a.e, answer, a.lost, a.estimateInput)
 	if a.unspent && !answer.HasUsage {
 		a.e.Usage = exchange.Usage{State: exchange.UsageNone}
@@ -230,10 +232,20 @@ func (a *attempt) answerRefusal(w http.ResponseWriter, r *http.Request, no *refu
 	}
 }
 
+// methodOf is a request's method as it goes on record: a client may write anything
+// in its place, and it is not searched for secrets.
+func methodOf(r *http.Request) string {
+	const longest = 16
+	if len(r.Method) > longest || strings.Trim(strings.ToUpper(r.Method), "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return "OTHER"
+	}
+	return r.Method
+}
+
 // requestMessage is a request as the record begins it, without credentials.
 func requestMessage(r *http.Request) record.Message {
 	return record.Message{
-		Method: r.Method,
+		Method: methodOf(r),
 		URI:    record.CleanURI(r.RequestURI),
 		Header: record.CleanHeader(r.Header),
 	}

@@ -118,8 +118,9 @@ func (c *call) request(ctx context.Context, body io.ReadCloser, key upstream.Key
 		Trailer:       r.Trailer,
 		Body:          body,
 	}
-	if c.a.talk != nil && c.a.talk.Restores() {
-		out.Header["Accept-Encoding"] = []string{"identity"} // placeholders in a coded answer would stay
+	// In a coded answer placeholders would stay, and so would the organisation's key.
+	if out.Header["Accept-Encoding"] != nil || c.a.talk != nil && c.a.talk.Restores() {
+		out.Header["Accept-Encoding"] = []string{"identity"}
 	}
 	if isEmpty(r) {
 		out.Body, out.ContentLength = nil, 0

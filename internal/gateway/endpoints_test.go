@@ -186,3 +186,32 @@ func TestATeamsModelsHoldWhereverAModelRuns(t *testing.T) {
 		t.Errorf("moderations cost nothing and need no model: %s %s", response.Status, body)
 	}
 }
+
+// TestAMethodIsNoPlaceForASecret: it is not searched, and what is no method's name is
+// neither on record nor in the log.
+func TestAMethodIsNoPlaceForASecret(t *testing.T) {
+	f := newFixture(t, options{})
+	f.plainly(planted, "/v1/responses", "Content-Length: 0")
+	if e := f.exchanges(1)[0]; e.Method != "OTHER" {
+		t.Errorf("on record is the method %q", e.Method)
+	}
+	f.mustHoldNowhere(planted)
+}
+
+// TestWhatRunsAModelIsNotFreeWithoutNamingOne has upstream say nothing of its usage.
+func TestWhatRunsAModelIsNotFreeWithoutNamingOne(t *testing.T) {
+	server := startUpstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, "words")
+	}))
+	f := newFixture(t, options{upstream: server})
+	form := f.request("POST", "/v1/audio/transcriptions", strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x--\r\n"))
+	form.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	f.do(form)
+	f.do(f.request("POST", "/v1/responses", strings.NewReader(`{"prompt":"x"}`)))
+	for _, e := range f.exchanges(2) {
+		if e.Usage.State != exchange.UsageMissing {
+			t.Errorf("%s has usage %q", e.Path, e.Usage.State)
+		}
+	}
+}

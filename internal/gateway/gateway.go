@@ -230,7 +230,7 @@ func (g *Gateway) describe(r *http.Request) exchange.Exchange {
 		Started:   now,
 		Session:   session(r.Header),
 		Client:    r.UserAgent(),
-		Method:    r.Method,
+		Method:    methodOf(r),
 		Path:      g.pathToLog(r),
 		Transport: exchange.HTTP,
 		Usage:     exchange.Usage{State: exchange.UsageNone},

@@ -53,6 +53,10 @@ func (k *keyring) current() upstream.Key {
 	return key
 }
 
+// text returns a decoded text with the key masked: it may have been spelled with
+// escapes, which what masks the wire does not undo.
+func (k *keyring) text(s string) string { return k.mask.Load().Text(s) }
+
 // maskHead masks the key in all that a request says beside its body, but for the
 // credential of the caller's own, and reports whether it was there.
 func (k *keyring) maskHead(r *http.Request) (found bool) {

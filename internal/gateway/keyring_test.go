@@ -349,3 +349,37 @@ func TestAWordOfAKeyIsNoKey(t *testing.T) {
 		t.Errorf("the client got %q", body)
 	}
 }
+
+// TestTheKeyThatIsSpelledWithEscapesIsOnNoRecord: what the wire spells so is decoded
+// into the facts of an exchange.
+func TestTheKeyThatIsSpelledWithEscapesIsOnNoRecord(t *testing.T) {
+	escaped := strings.ReplaceAll(upstreamKey, "-", `\u002d`)
+	f := echoing(t, options{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"error":{"message":"bad `+escaped+`"},"model":"`+escaped+`"}`)
+	})
+	f.do(f.request("POST", "/v1/responses", strings.NewReader(`{"model":"`+escaped+`","input":"x"}`)))
+	e := f.exchanges(1)[0]
+	for _, fact := range []string{e.Error, e.Model, e.ModelAsked} {
+		if strings.Contains(fact, upstreamKey) || !strings.Contains(fact, maskedKey) {
+			t.Errorf("a fact says %q", fact)
+		}
+	}
+	if log := f.log.String(); strings.Contains(log, upstreamKey) {
+		t.Error("the log has the key")
+	}
+}
+
+// TestUpstreamIsAskedForNoContentCoding: in a coded answer neither the key nor a
+// placeholder could be replaced.
+func TestUpstreamIsAskedForNoContentCoding(t *testing.T) {
+	asked := make(chan string, 1)
+	f := echoing(t, options{}, func(_ http.ResponseWriter, r *http.Request) { asked <- r.Header.Get("Accept-Encoding") })
+	r := f.request("POST", "/v1/responses", bytes.NewReader(askBody("hello")))
+	r.Header.Set("Accept-Encoding", "zstd,gzip")
+	f.do(r)
+	if got := <-asked; got != "identity" {
+		t.Errorf("upstream is asked for %q", got)
+	}
+}

@@ -53,7 +53,7 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request, target 
 		CompressionMode:    compression(r),
 	})
 	if err != nil {
-		g.Log.InfoContext(r.Context(), "client did not complete its upgrade", "id", e.ID, "error", err)
+		g.Log.InfoContext(r.Context(), "client did not complete its upgrade", "id", e.ID) // the error quotes its words
 		return
 	}
 	defer func() { _ = down.CloseNow() }()

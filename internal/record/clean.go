@@ -48,8 +48,15 @@ func CleanHeader(h http.Header) http.Header {
 }
 
 // CleanURI returns a request target in which Removed stands for the value of
-// every query parameter that is a credential. All else stays as it was spelt.
+// every query parameter that is a credential, and for whoever a whole address names
+// before its host. All else stays as it was spelt.
 func CleanURI(uri string) string {
+	if scheme, rest, whole := strings.Cut(uri, "://"); whole && !strings.ContainsAny(scheme, "/?") {
+		end := strings.IndexAny(rest+"/", "/?")
+		if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
+			uri = scheme + "://" + Removed + rest[at:]
+		}
+	}
 	path, query, ok := strings.Cut(uri, "?")
 	if !ok {
 		return uri

@@ -53,6 +53,10 @@ func TestCredentialsAreRemovedFromTargetsAndAllElseStays(t *testing.T) {
 		"/a?access%5Ftoken=x":             "/a?access%5Ftoken=[removed]",
 		"/a?%61pi_key=x":                  "/a?%61pi_key=[removed]",
 		"/a?token":                        "/a?token=[removed]",
+		"http://u:secret@h/a?b=c":         "http://[removed]@h/a?b=c",
+		"http://secret@h?token=x":         "http://[removed]@h?token=[removed]",
+		"http://h/a@b":                    "http://h/a@b",
+		"/a?u=http://x@y":                 "/a?u=http://x@y",
 		"/a?%zztoken=x":                   "/a?%zztoken=[removed]",
 		"/a?X-Amz-Signature=x&X-Amz-Credential=y&X-Amz-Date=z": "/a?X-Amz-Signature=[removed]&X-Amz-Credential=[removed]&X-Amz-Date=z",
 	} {
