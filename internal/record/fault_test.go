@@ -472,6 +472,7 @@ func TestAFlushWaitsUntilTheWriterKnowsItsEntries(t *testing.T) {
 // running spool: what is written to it then would be lost with the process.
 func TestNoRecordIsOpenInAFileThatTheNextStartDoesNotFind(t *testing.T) {
 	h := newHouse(t)
+	defer h.stop()
 	before, after := newExchange(), newExchange()
 	writer, err := h.Open(t.Context(), before, Message{}, nil)
 	if err != nil {
@@ -508,6 +509,7 @@ func TestNoRecordIsOpenInAFileThatTheNextStartDoesNotFind(t *testing.T) {
 // TestAnOpeningIsRefusedWhoseFileIsGone has nobody ask whether the spool is ready.
 func TestAnOpeningIsRefusedWhoseFileIsGone(t *testing.T) {
 	h := newHouse(t)
+	defer h.stop()
 	e := newExchange()
 	first, err := h.Open(t.Context(), e, Message{}, nil)
 	if err != nil {
@@ -522,8 +524,11 @@ func TestAnOpeningIsRefusedWhoseFileIsGone(t *testing.T) {
 	if _, err := h.Open(t.Context(), newExchange(), Message{}, nil); !errors.Is(err, ErrMoved) {
 		t.Errorf("a record opens in a file that is gone: %v", err)
 	}
-	if _, err := h.Open(t.Context(), newExchange(), Message{}, nil); err != nil {
-		t.Errorf("the next one does not open in a new file: %v", err)
+	after := newExchange()
+	next, err := h.Open(t.Context(), after, Message{}, nil)
+	if err != nil {
+		t.Fatalf("the next one does not open in a new file: %v", err)
 	}
 	first.Close(ended(e))
+	next.Close(ended(after))
 }
