@@ -18,6 +18,7 @@ import (
 	"codex-proxy/internal/contentcoding"
 	"codex-proxy/internal/developer"
 	"codex-proxy/internal/exchange"
+	"codex-proxy/internal/policy/endpoint"
 	"codex-proxy/internal/redaction"
 	"codex-proxy/internal/refusal"
 )
@@ -158,17 +159,6 @@ func orBody(path string) string {
 	return path
 }
 
-// takesJSON reports whether an endpoint takes JSON and nothing else. So does all
-// that is not known; what takes files as forms is listed.
-func takesJSON(path string) bool {
-	switch path = strings.TrimSuffix(path, "/"); path {
-	case "/files", "/audio/transcriptions", "/audio/translations", "/images/edits", "/images/variations", "/videos", "/skills", "/realtime/calls":
-		return false
-	}
-	return !(strings.HasPrefix(path, "/uploads/") && strings.HasSuffix(path, "/parts") ||
-		strings.HasPrefix(path, "/containers/") && strings.HasSuffix(path, "/files"))
-}
-
 // searched reports whether a request's body is searched: all bodies are, but for
 // forms where the endpoint takes them. What the body says of itself is no reason,
 // as upstream may not read that.
@@ -177,7 +167,7 @@ func searched(r *http.Request) bool {
 		return false
 	}
 	path := apiPath(r)
-	if takesJSON(path) {
+	if !endpoint.TakesForm(path) {
 		return true
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))

@@ -98,6 +98,22 @@ func (e Endpoint) matches(method, path string) bool {
 	}
 }
 
+// TakesForm reports whether a path below /v1 takes files as forms: those of the table
+// that do, and those that only a wider list opens. All else takes JSON, and so does
+// what is not known.
+func TakesForm(path string) bool {
+	path = strings.TrimSuffix(path, "/")
+	if slices.ContainsFunc(codex, func(e Endpoint) bool { return e.Body == BodyForm && e.Path == path }) {
+		return true
+	}
+	switch path {
+	case "/files", "/audio/translations", "/images/variations", "/videos", "/skills", "/realtime/calls":
+		return true
+	}
+	return strings.HasPrefix(path, "/uploads/") && strings.HasSuffix(path, "/parts") ||
+		strings.HasPrefix(path, "/containers/") && strings.HasSuffix(path, "/files")
+}
+
 // Never reports whether no list can open a method.
 func Never(method string) bool {
 	return slices.ContainsFunc(never, func(name string) bool { return strings.EqualFold(method, name) })
